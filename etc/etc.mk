@@ -1,0 +1,2 @@
+# Worked examples; each is run by the tests.
+pipelinesdir = $(docdir)/pipelines

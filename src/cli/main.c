@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* sluice: the table of subcommands, and what they share. */
+#include "cli/cli.h"
+
+#include <getopt.h>
+#include <stdarg.h>
+#include <string.h>
+
+static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list, &cli_describe };
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+void cli_help(const struct cli_command *command, FILE *file)
+{
+	(void)fprintf(file, "usage: sluice %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+	if (command->help[0])
+		(void)fprintf(file, "\n%s", command->help);
+}
+
+int cli_usage(const struct cli_command *command, const char *format, ...)
+{
+	va_list args;
+
+	(void)fprintf(stderr, "sluice %s: ", command->name);
+	va_start(args, format);
+	(void)vfprintf(stderr, format, args);
+	va_end(args);
+	(void)fprintf(stderr, "; see `sluice %s --help`\n", command->name);
+	return CLI_USAGE;
+}
+
+enum { OPT_STATE = 256, OPT_RUNTIME, OPT_DOT };
+
+/* clang-format off */
+static const struct option long_options[] = {
+	{ "help",    no_argument,       NULL, 'h' },
+	{ "quiet",   no_argument,       NULL, 'q' },
+	{ "state",   required_argument, NULL, OPT_STATE },
+	{ "runtime", required_argument, NULL, OPT_RUNTIME },
+	{ "dot",     no_argument,       NULL, OPT_DOT },
+	{ 0 },
+};
+/* clang-format on */
+
+/* An option that this command does not have is refused even though another has it. */
+static int has_option(const struct cli_command *command, const char *name)
+{
+	return strstr(command->arguments, name) != NULL;
+}
+
+static int parse_option(const struct cli_command *command, int c, struct cli_options *o)
+{
+	switch (c) {
+	case 'h':
+		cli_help(command, stdout);
+		return 1;
+	case 'q':
+		o->quiet = 1;
+		return has_option(command, "--quiet") ? 0 : cli_usage(command, "no option --quiet");
+	case OPT_STATE:
+		o->state = optarg;
+		return has_option(command, "--state") ? 0 : cli_usage(command, "no option --state");
+	case OPT_RUNTIME:
+		o->runtime = optarg;
+		return has_option(command, "--runtime") ? 0 : cli_usage(command, "no option --runtime");
+	case OPT_DOT:
+		o->dot = 1;
+		return has_option(command, "--dot") ? 0 : cli_usage(command, "no option --dot");
+	case ':':
+		return cli_usage(command, "%s needs a value", optopt >= 256 || optopt == 0 ? "an option" : "the option");
+	default:
+		return cli_usage(command, "unknown option");
+	}
+}
+
+int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file, struct cli_options *ret)
+{
+	int c;
+
+	*ret = (struct cli_options){ 0 };
+	optind = 1;
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":hq", long_options, NULL)) != -1) {
+		int r = c == '?' && optind > 0 ? cli_usage(command, "unknown option %s", argv[optind - 1])
+					       : parse_option(command, c, ret);
+
+		if (r != 0)
+			return r;
+	}
+	if (wants_file && optind == argc)
+		return cli_usage(command, "%s is missing", wants_file);
+	if (argc - optind > (wants_file ? 1 : 0))
+		return cli_usage(command, "too many arguments: %s", argv[optind + (wants_file ? 1 : 0)]);
+	if (wants_file)
+		ret->file = argv[optind];
+	return 0;
+}
+
+static void print_help(FILE *file)
+{
+	(void)fputs("sluice: moves records through a graph of processes, and loses none\n\nusage: sluice COMMAND ...\n\n", file);
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		(void)fprintf(file, "  %-9s %-36s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
+	(void)fputs("\n`sluice COMMAND --help` says more; sluice(1), sluice.conf(5).\n"
+		    "Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command line; 78 bad config.\n",
+		file);
+}
+
+int main(int argc, char **argv)
+{
+	if (argc < 2) {
+		print_help(stderr);
+		return CLI_USAGE;
+	}
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+		print_help(stdout);
+		return CLI_OK;
+	}
+	if (strcmp(argv[1], "--version") == 0) {
+		(void)puts("sluice " SLUICE_VERSION);
+		return CLI_OK;
+	}
+	for (size_t i = 0; i < COMMAND_COUNT; i++)
+		if (strcmp(argv[1], commands[i]->name) == 0)
+			return commands[i]->run(commands[i], argc - 1, argv + 1);
+	(void)fprintf(stderr, "sluice: no command \"%s\"; see `sluice --help`\n", argv[1]);
+	return CLI_USAGE;
+}

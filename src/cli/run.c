@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/* run: the whole pipeline in the foreground. */
+#include "cli/cli.h"
+
+#include <errno.h>
+
+#include "cli/show.h"
+
+static const char help[] = "Ctrl-C (or SIGTERM) stops reading and settles what was read; a second one stops at once.\n"
+			   "\n"
+			   "--quiet        only warnings and errors\n"
+			   "--state DIR    where state is kept (default: $STATE_DIRECTORY, else below $XDG_STATE_HOME/sluice)\n"
+			   "--runtime DIR  where sockets are (default: $RUNTIME_DIRECTORY, else below $XDG_RUNTIME_DIR/sluice)\n"
+			   "\n"
+			   "Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command line; 78 bad config.\n";
+
+static int run_plan(struct plan *plan, const struct cli_options *options)
+{
+	struct supervisor *supervisor;
+	struct supervisor_result result;
+	struct show show;
+	struct supervisor_view view = { .line = show_line, .stopping = show_stopping, .tick = show_tick, .user = &show };
+	struct err err = { 0 };
+	int r = plan_lock(plan, &err);
+
+	if (r == 0) {
+		show_init(&show, options->quiet);
+		r = supervisor_run(plan, &view, &supervisor, &err);
+	}
+	if (r < 0) {
+		(void)fprintf(stderr, "sluice run: %s\n", err.text);
+		return CLI_FAILED;
+	}
+	supervisor_result(supervisor, &result);
+	show_end(&show, supervisor, &result);
+	supervisor_free(supervisor);
+	return (int)result.end;
+}
+
+static int run_run(const struct cli_command *command, int argc, char **argv)
+{
+	struct cli_options options;
+	struct plan plan;
+	struct err err = { 0 };
+	int r = cli_parse(command, argc, argv, "FILE", &options);
+
+	if (r != 0)
+		return r == 1 ? CLI_OK : CLI_USAGE;
+	r = plan_make(options.file, options.state, options.runtime, &plan, &err);
+	if (r < 0) {
+		if (r != -EINVAL)
+			(void)fprintf(stderr, "sluice run: %s\n", err.text);
+		return CLI_CONFIG;
+	}
+	r = run_plan(&plan, &options);
+	plan_fini(&plan);
+	return r;
+}
+
+const struct cli_command cli_run = {
+	.name = "run",
+	.arguments = "FILE [--quiet] [--state DIR] [--runtime DIR]",
+	.summary = "runs a pipeline to its end, in the foreground",
+	.help = help,
+	.run = run_run,
+};

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: MIT */
+/* See show.h. */
+#include "cli/show.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "link/tally.h"
+
+#define PLAIN_INTERVAL (5 * NSEC_PER_SEC)
+#define SAMPLE_INTERVAL (NSEC_PER_SEC / 2)
+
+/* One stage, summed over its instances. */
+struct row {
+	uint64_t in, out, dead, queued, held, done, total;
+	uint32_t running, processes, restarts;
+	bool is_bytes;
+	enum page_blocked blocked;
+};
+
+void show_init(struct show *show, bool is_quiet)
+{
+	const char *term = getenv("TERM");
+
+	*show = (struct show){
+		.is_terminal = isatty(STDERR_FILENO) && term && strcmp(term, "dumb") != 0,
+		.is_quiet = is_quiet,
+		.started_ns = clock_now(),
+		.last_ns = clock_now(),
+		.sampled_ns = clock_now(),
+	};
+}
+
+static void erase(struct show *show)
+{
+	if (show->drawn > 0)
+		(void)fprintf(stderr, "\033[%uA\033[J", show->drawn);
+	show->drawn = 0;
+}
+
+void show_line(void *user, int level, const char *who, const char *text)
+{
+	struct show *show = user;
+	const char *mark = level <= LOG_LEVEL_ERROR ? "error: " : "";
+
+	if (show->is_quiet && level > LOG_LEVEL_WARNING)
+		return;
+	erase(show);
+	(void)fprintf(stderr, "sluice: %s%s%s%s\n", who ? who : "", who ? ": " : "", mark, text);
+}
+
+void show_stopping(void *user)
+{
+	show_line(user, LOG_LEVEL_WARNING, NULL, "stopping: what was read is being settled; Ctrl-C again stops at once");
+}
+
+static struct row sum(const struct supervisor *supervisor, uint32_t stage)
+{
+	struct row row = { 0 };
+
+	for (uint32_t i = 0; i < supervisor_child_count(supervisor); i++) {
+		struct supervisor_child child = supervisor_child(supervisor, i);
+
+		if (child.stage != stage)
+			continue;
+		row.in += page_get(child.page->records_in);
+		row.out += page_get(child.page->records_out);
+		row.dead += page_get(child.page->records_dead);
+		row.queued += page_get(child.page->queued);
+		row.held += page_get(child.page->held_bytes);
+		row.done += page_get(child.page->progress_done);
+		row.total += page_get(child.page->progress_total);
+		row.is_bytes = page_get(child.page->progress_is_bytes);
+		row.blocked = page_get(child.page->blocked);
+		row.running += child.pid > 0;
+		row.processes++;
+		row.restarts += child.restarts;
+	}
+	return row;
+}
+
+static void sample(struct show *show, const struct supervisor *supervisor, int64_t now)
+{
+	const struct graph *graph = supervisor_graph(supervisor);
+	double seconds = (double)(now - show->sampled_ns) / NSEC_PER_SEC;
+
+	if (now - show->sampled_ns < SAMPLE_INTERVAL)
+		return;
+	show->sampled_ns = now;
+	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX; i++) {
+		struct row row = sum(supervisor, i);
+
+		show->rate[i] = (double)(row.in - show->before[i]) / seconds;
+		show->before[i] = row.in;
+	}
+}
+
+/* "12.3 MiB of 40.0 MiB, 3 s left", or "" where the source does not know. */
+static const char *progress(const struct show *show, const struct row *row, char *text, size_t size)
+{
+	char done[32], total[32], left[32];
+	double elapsed = (double)(clock_now() - show->started_ns);
+
+	text[0] = '\0';
+	if (row->total == 0 || row->done == 0)
+		return text;
+	if (row->is_bytes) {
+		(void)units_print_size(row->done, done, sizeof(done));
+		(void)units_print_size(row->total, total, sizeof(total));
+	} else {
+		(void)units_print_count(row->done, done, sizeof(done));
+		(void)units_print_count(row->total, total, sizeof(total));
+	}
+	(void)units_print_duration((int64_t)(elapsed * (double)(row->total - row->done) / (double)row->done), left, sizeof(left));
+	(void)snprintf(text, size, "%s of %s, %s left", done, total, left);
+	return text;
+}
+
+static const char *waiting(const struct row *row)
+{
+	switch (row->blocked) {
+	case PAGE_NO_CREDIT:
+		return "waits for downstream";
+	case PAGE_NO_ROOM:
+		return "waits: retain is full";
+	default:
+		return "";
+	}
+}
+
+static void draw(struct show *show, const struct supervisor *supervisor)
+{
+	const struct graph *graph = supervisor_graph(supervisor);
+
+	erase(show);
+	(void)fprintf(stderr, "%-16s %5s %14s %14s %12s %6s  %s\n", "stage", "procs", "in", "out", "records/s", "queue", "");
+	show->drawn++;
+	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX; i++) {
+		const struct graph_stage *stage = &graph->stages[i];
+		struct row row = sum(supervisor, i);
+		char in[32], out[32], rate[32], more[128];
+
+		(void)units_print_count(row.in, in, sizeof(in));
+		(void)units_print_count(row.out, out, sizeof(out));
+		(void)units_print_count((uint64_t)show->rate[i], rate, sizeof(rate));
+		(void)progress(show, &row, more, sizeof(more));
+		(void)fprintf(stderr, "%-16.16s %2u/%-2u %14s %14s %12s %6llu  %s\n", stage->name, row.running, row.processes, in,
+			stage->role == SL_SINK ? "" : out, rate, (unsigned long long)row.queued, more[0] ? more : waiting(&row));
+		show->drawn++;
+	}
+}
+
+static void plain_line(struct show *show, const struct supervisor *supervisor)
+{
+	const struct graph *graph = supervisor_graph(supervisor);
+	char line[1024];
+	size_t at = 0;
+
+	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX && at < sizeof(line); i++) {
+		struct row row = sum(supervisor, i);
+		char in[32];
+		int n = snprintf(line + at, sizeof(line) - at, "%s%s %s", i ? ", " : "", graph->stages[i].name,
+			units_print_count(row.in, in, sizeof(in)));
+
+		at += n > 0 ? (size_t)n : 0;
+	}
+	show_line(show, LOG_LEVEL_INFO, NULL, line);
+}
+
+void show_tick(void *user, const struct supervisor *supervisor)
+{
+	struct show *show = user;
+	int64_t now = clock_now();
+
+	sample(show, supervisor, now);
+	if (show->is_quiet)
+		return;
+	if (show->is_terminal) {
+		draw(show, supervisor);
+	} else if (now - show->last_ns >= PLAIN_INTERVAL) {
+		show->last_ns = now;
+		plain_line(show, supervisor);
+	}
+}
+
+/* --- the end ------------------------------------------------------------------------------------ */
+
+static uint64_t received(const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
+{
+	uint64_t in = 0;
+
+	for (uint32_t i = 0; i < stage->input_count; i++)
+		in += tally[tally_received(stage->inputs[i])];
+	return in;
+	(void)graph;
+}
+
+/* Several stages that take from one port each get every record; so the most that any got is what was made. */
+static uint64_t sent(const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
+{
+	uint64_t all = 0;
+
+	for (uint32_t port = 0; port < stage->port_count; port++) {
+		uint64_t most = 0;
+
+		for (uint32_t i = 0; i < stage->output_count; i++) {
+			uint64_t one = tally[tally_sent(stage->outputs[i])];
+
+			if (graph->links[stage->outputs[i]].port == port && one > most)
+				most = one;
+		}
+		all += most;
+	}
+	return all;
+}
+
+static void print_table(const struct supervisor *supervisor, const uint64_t *tally)
+{
+	const struct graph *graph = supervisor_graph(supervisor);
+
+	(void)fprintf(stderr, "%-16s %14s %14s %10s %9s\n", "stage", "in", "out", "given up", "restarts");
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		const struct graph_stage *stage = &graph->stages[i];
+		uint64_t dead = tally[tally_dead(graph, i)];
+		uint64_t in = stage->role == SL_SOURCE ? tally[tally_consumed(graph, i)] + dead : received(graph, stage, tally);
+		uint64_t out = stage->role == SL_SINK ? tally[tally_consumed(graph, i)] : sent(graph, stage, tally);
+		char in_text[32], out_text[32], dead_text[32];
+
+		(void)fprintf(stderr, "%-16.16s %14s %14s %10s %9u\n", stage->name, units_print_count(in, in_text, sizeof(in_text)),
+			units_print_count(out, out_text, sizeof(out_text)), units_print_count(dead, dead_text, sizeof(dead_text)),
+			sum(supervisor, i).restarts);
+	}
+}
+
+void show_end(struct show *show, const struct supervisor *supervisor, const struct supervisor_result *result)
+{
+	const struct graph *graph = supervisor_graph(supervisor);
+	uint64_t dead = 0;
+	char elapsed[32], count[32];
+
+	erase(show);
+	if (result->end == SUPERVISOR_FAILED) {
+		show_line(show, LOG_LEVEL_ERROR, NULL, result->reason);
+		return;
+	}
+	if (show->is_quiet)
+		return;
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		dead += result->tally[tally_dead(graph, i)];
+	print_table(supervisor, result->tally);
+	(void)units_print_duration(result->elapsed_ns, elapsed, sizeof(elapsed));
+	(void)units_print_count(dead, count, sizeof(count));
+	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n", result->is_stopped ? "stopped" : "done", elapsed,
+		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");
+}

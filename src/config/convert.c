@@ -1,0 +1,480 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From what libconfig parsed to the resolved value of an option, and the words for what does not fit: what was found,
+ * what the option takes, what to write.
+ */
+#include "config/loader.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/units.h"
+#include "config/expand.h"
+#include "config/suggest.h"
+
+#define VALUE_DEPTH_MAX 32
+
+const char *loader_list(struct loader *loader, const char *const *names, const char *last_word)
+{
+	const char *text = "";
+
+	for (size_t i = 0; names && names[i] && text; i++) {
+		const char *glue = i == 0 ? "" : names[i + 1] ? ", " : last_word;
+
+		text = arena_printf(&loader->arena, "%s%s\"%s\"", text, glue, names[i]);
+	}
+	return text ? text : "";
+}
+
+/* What a setting holds, as a message calls it. */
+static const char *found(struct loader *loader, const config_setting_t *setting)
+{
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		return arena_printf(
+			&loader->arena, "the integer %lld", config_setting_get_int64(setting));
+	case CONFIG_TYPE_FLOAT:
+		return arena_printf(
+			&loader->arena, "the number %g", config_setting_get_float(setting));
+	case CONFIG_TYPE_STRING:
+		return arena_printf(
+			&loader->arena, "the string \"%.60s\"", config_setting_get_string(setting));
+	case CONFIG_TYPE_BOOL:
+		return config_setting_get_bool(setting) ? "true" : "false";
+	case CONFIG_TYPE_ARRAY:
+		return "an array [ ]";
+	case CONFIG_TYPE_LIST:
+		return "a list ( )";
+	default:
+		return "a group { }";
+	}
+}
+
+static const char *takes(struct loader *loader, const struct sl_option *option)
+{
+	switch (option->type) {
+	case SL_TYPE_STRING:
+		return "a string";
+	case SL_TYPE_INT:
+		if (!option->choices)
+			return "an integer";
+		return arena_printf(&loader->arena, "an integer or %s",
+			loader_list(loader, option->choices, " or "));
+	case SL_TYPE_REAL:
+		return "a number";
+	case SL_TYPE_BOOL:
+		return "true or false";
+	case SL_TYPE_SIZE:
+		return "a size with its unit (B, KiB, MiB, GiB)";
+	case SL_TYPE_DURATION:
+		return "a duration with its unit (us, ms, s, m, h, d)";
+	case SL_TYPE_CHOICE:
+		return arena_printf(
+			&loader->arena, "one of %s", loader_list(loader, option->choices, " and "));
+	case SL_TYPE_CHAR:
+		return "one character";
+	case SL_TYPE_STRINGS:
+		return "a string or an array of strings";
+	case SL_TYPE_VALUES:
+		return "a list of values";
+	}
+	return "";
+}
+
+/* "yes", 1 and the like, as the boolean that was meant; NULL when it does not look like one. */
+static const char *meant_bool(const config_setting_t *setting)
+{
+	static const char *const words[] = { "true", "yes", "on", "1", "false", "no", "off", "0" };
+	const char *text = config_setting_get_string(setting);
+
+	if (config_setting_type(setting) == CONFIG_TYPE_INT)
+		return config_setting_get_int(setting) ? "true" : "false";
+	for (size_t i = 0; text && i < 8; i++)
+		if (strcasecmp(text, words[i]) == 0)
+			return i < 4 ? "true" : "false";
+	return NULL;
+}
+
+/* The digits of a string that is a number, or of a number, without a unit; NULL when there is none. */
+static const char *meant_number(struct loader *loader, const config_setting_t *setting)
+{
+	const char *text = config_setting_get_string(setting);
+	int type = config_setting_type(setting);
+
+	if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64)
+		return arena_printf(&loader->arena, "%lld", config_setting_get_int64(setting));
+	if (type == CONFIG_TYPE_FLOAT)
+		return arena_printf(&loader->arena, "%g", config_setting_get_float(setting));
+	return text && *text && strspn(text, "0123456789") == strlen(text) ? text : NULL;
+}
+
+/* What the user most likely meant, as it stands behind `=`; else the option's example. */
+static const char *meant(
+	struct loader *loader, const struct sl_option *option, const config_setting_t *setting)
+{
+	const char *number = meant_number(loader, setting);
+	const char *text = NULL;
+	bool is_float = config_setting_type(setting) == CONFIG_TYPE_FLOAT;
+
+	if (option->type == SL_TYPE_BOOL)
+		text = meant_bool(setting);
+	else if (!number || number[0] == '-')
+		text = NULL;
+	else if (option->type == SL_TYPE_INT || option->type == SL_TYPE_REAL)
+		text = is_float ? NULL : number;
+	else if (option->type == SL_TYPE_STRING || option->type == SL_TYPE_STRINGS)
+		text = arena_printf(&loader->arena, "\"%s\"", number);
+	else if (option->type == SL_TYPE_DURATION)
+		text = arena_printf(&loader->arena, "\"%ss\"", number);
+	else if (option->type == SL_TYPE_SIZE)
+		text = arena_printf(&loader->arena, "\"%sMiB\"", number);
+	return text ? text : option->example;
+}
+
+/* The option's value is not what it takes. */
+static bool wrong(
+	struct loader *loader, const struct sl_option *option, const config_setting_t *setting)
+{
+	unsigned line = config_setting_source_line(setting);
+	const char *example = meant(loader, option, setting);
+
+	if (example)
+		problems_error(&loader->problems, line, "`%s` takes %s, not %s: write %s = %s;",
+			option->name, takes(loader, option), found(loader, setting), option->name,
+			example);
+	else
+		problems_error(&loader->problems, line, "`%s` takes %s, not %s", option->name,
+			takes(loader, option), found(loader, setting));
+	return false;
+}
+
+static const char *expand(struct loader *loader, const config_setting_t *setting)
+{
+	const char *text = config_setting_get_string(setting);
+	struct err err = { "" };
+	int r = expand_string(&loader->arena, text, &text, &err);
+
+	if (r == 0)
+		return text;
+	problems_error(&loader->problems, config_setting_source_line(setting), "%s",
+		r == -ENOMEM ? err_name(r) : err.text);
+	return NULL;
+}
+
+const char *convert_string(struct loader *loader, const char *name, const config_setting_t *setting,
+	const char *example)
+{
+	const struct sl_option option = {
+		.name = name, .type = SL_TYPE_STRING, .example = example
+	};
+
+	if (config_setting_type(setting) == CONFIG_TYPE_STRING)
+		return expand(loader, setting);
+	(void)wrong(loader, &option, setting);
+	return NULL;
+}
+
+/* --- numbers ---------------------------------------------------------------------------------------- */
+
+static const char *print_quantity(struct loader *loader, const struct sl_option *option, int64_t x)
+{
+	char text[64];
+
+	if (option->type == SL_TYPE_SIZE && x >= 0)
+		(void)units_print_size((uint64_t)x, text, sizeof(text));
+	else if (option->type == SL_TYPE_DURATION)
+		(void)units_print_duration(x, text, sizeof(text));
+	else
+		(void)snprintf(text, sizeof(text), "%" PRIi64, x);
+	return arena_printf(&loader->arena, "%s", text);
+}
+
+static bool check_bounds(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, int64_t x)
+{
+	unsigned line = config_setting_source_line(setting);
+	const char *value = print_quantity(loader, option, x);
+	bool is_unbounded = option->min == 0 && option->max == 0;
+
+	if (schema_in_bounds(option, x))
+		return true;
+	/* A number that libconfig cut is out of bounds by accident. */
+	if (problems_is_marred(&loader->problems, line))
+		return false;
+	if (is_unbounded || option->max == INT64_MAX)
+		problems_error(&loader->problems, line,
+			"`%s` is %s, and must be at least %s: write %s = %s;", option->name, value,
+			print_quantity(loader, option, option->min), option->name, option->example);
+	else
+		problems_error(&loader->problems, line,
+			"`%s` is %s, and may be %s to %s: write %s = %s;", option->name, value,
+			print_quantity(loader, option, option->min),
+			print_quantity(loader, option, option->max), option->name, option->example);
+	return false;
+}
+
+static bool is_integer(const config_setting_t *setting)
+{
+	return config_setting_type(setting) == CONFIG_TYPE_INT ||
+	       config_setting_type(setting) == CONFIG_TYPE_INT64;
+}
+
+/* A number can come from the environment, and then only as a string: threads = "${THREADS:-2}". */
+static bool parse_expanded(const config_setting_t *setting, const char *text, int64_t *ret_x)
+{
+	char *end;
+
+	if (!strstr(config_setting_get_string(setting), "${"))
+		return false;
+	errno = 0;
+	*ret_x = strtoll(text, &end, 10);
+	return errno == 0 && end > text && *end == '\0';
+}
+
+static bool convert_int(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	const char *text = NULL;
+	int64_t x = config_setting_get_int64(setting);
+	int word;
+
+	if (config_setting_type(setting) == CONFIG_TYPE_STRING) {
+		text = expand(loader, setting);
+		if (!text)
+			return false;
+	}
+	word = text ? schema_choice(option, text) : -ENOENT;
+	if (word >= 0)
+		x = -1 - (int64_t)word;
+	else if (!is_integer(setting) && !(text && parse_expanded(setting, text, &x)))
+		return wrong(loader, option, setting);
+	else if (!check_bounds(loader, option, setting, x))
+		return false;
+	sl_put_int(out, x);
+	return true;
+}
+
+static bool convert_real(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	if (is_integer(setting))
+		sl_put_double(out, (double)config_setting_get_int64(setting));
+	else if (config_setting_type(setting) == CONFIG_TYPE_FLOAT)
+		sl_put_double(out, config_setting_get_float(setting));
+	else
+		return wrong(loader, option, setting);
+	return true;
+}
+
+/* The quantity that a string states, in bytes or ns. */
+static int parse_quantity(const struct sl_option *option, const char *text, int64_t *ret_x)
+{
+	uint64_t bytes;
+	int r;
+
+	if (option->type == SL_TYPE_DURATION)
+		return units_parse_duration(text, ret_x);
+	r = units_parse_size(text, &bytes);
+	if (r == 0 && bytes > INT64_MAX)
+		return -ERANGE;
+	if (r == 0)
+		*ret_x = (int64_t)bytes;
+	return r;
+}
+
+static bool convert_quantity(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	const char *text;
+	int64_t x = 0;
+	int r = 0;
+
+	if (config_setting_type(setting) == CONFIG_TYPE_STRING) {
+		text = expand(loader, setting);
+		if (!text)
+			return false;
+		r = parse_quantity(option, text, &x);
+	} else if (is_integer(setting) &&
+		   (option->type == SL_TYPE_SIZE || config_setting_get_int64(setting) == 0)) {
+		x = config_setting_get_int64(setting);
+	} else {
+		return wrong(loader, option, setting);
+	}
+	if (r == -ERANGE)
+		problems_error(&loader->problems, config_setting_source_line(setting),
+			"`%s` is more than fits into 64 bits: write %s = %s;", option->name,
+			option->name, option->example);
+	if (r == -EINVAL)
+		(void)wrong(loader, option, setting);
+	if (r < 0 || !check_bounds(loader, option, setting, x))
+		return false;
+	sl_put_int(out, x);
+	return true;
+}
+
+/* --- text ------------------------------------------------------------------------------------------- */
+
+static bool convert_choice(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	struct suggest suggest;
+	const char *text;
+	int i;
+
+	if (config_setting_type(setting) != CONFIG_TYPE_STRING)
+		return wrong(loader, option, setting);
+	text = expand(loader, setting);
+	if (!text)
+		return false;
+	i = schema_choice(option, text);
+	if (i >= 0) {
+		sl_put_int(out, i);
+		return true;
+	}
+	suggest_init(&suggest, text);
+	for (i = 0; option->choices[i]; i++)
+		suggest_offer(&suggest, option->choices[i]);
+	problems_error(&loader->problems, config_setting_source_line(setting),
+		"`%s` is one of %s, not \"%.60s\": write %s = \"%s\";", option->name,
+		loader_list(loader, option->choices, " and "),
+		expand_is_secret(config_setting_get_string(setting))
+			? config_setting_get_string(setting)
+			: text,
+		option->name, suggest.best ? suggest.best : option->choices[0]);
+	return false;
+}
+
+static bool convert_text(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	const char *text;
+
+	if (config_setting_type(setting) != CONFIG_TYPE_STRING)
+		return wrong(loader, option, setting);
+	text = expand(loader, setting);
+	if (!text)
+		return false;
+	if (option->type == SL_TYPE_CHAR && strlen(text) != 1)
+		return wrong(loader, option, setting);
+	sl_put_cstr(out, text);
+	return true;
+}
+
+static bool convert_strings(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	int type = config_setting_type(setting);
+	int count = type == CONFIG_TYPE_STRING ? 1 : config_setting_length(setting);
+	bool is_right = true;
+
+	if (type != CONFIG_TYPE_STRING && type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
+		return wrong(loader, option, setting);
+	sl_put_array(out, (uint32_t)count);
+	for (int i = 0; i < count; i++) {
+		const config_setting_t *item =
+			type == CONFIG_TYPE_STRING ? setting
+						   : config_setting_get_elem(setting, (unsigned)i);
+		const char *text = NULL;
+
+		if (config_setting_type(item) == CONFIG_TYPE_STRING)
+			text = expand(loader, item);
+		else
+			(void)wrong(loader, option, item);
+		sl_put_cstr(out, text ? text : "");
+		is_right = is_right && text;
+	}
+	return is_right;
+}
+
+/* --- any value -------------------------------------------------------------------------------------- */
+
+static bool convert_any(struct loader *loader, const config_setting_t *setting, unsigned depth,
+	struct sl_writer *out);
+
+static bool convert_members(struct loader *loader, const config_setting_t *setting, unsigned depth,
+	struct sl_writer *out)
+{
+	int count = config_setting_length(setting);
+	bool is_group = config_setting_is_group(setting);
+	bool is_right = true;
+
+	if (depth > VALUE_DEPTH_MAX) {
+		problems_error(&loader->problems, config_setting_source_line(setting),
+			"groups and lists inside each other, more than %d deep: a record is not "
+			"that deep",
+			VALUE_DEPTH_MAX);
+		return false;
+	}
+	if (is_group)
+		sl_put_map(out, (uint32_t)count);
+	else
+		sl_put_array(out, (uint32_t)count);
+	for (int i = 0; i < count; i++) {
+		const config_setting_t *member = config_setting_get_elem(setting, (unsigned)i);
+
+		if (is_group)
+			sl_put_cstr(out, config_setting_name(member));
+		is_right = convert_any(loader, member, depth + 1, out) && is_right;
+	}
+	return is_right;
+}
+
+static bool convert_any(struct loader *loader, const config_setting_t *setting, unsigned depth,
+	struct sl_writer *out)
+{
+	const char *text;
+
+	switch (config_setting_type(setting)) {
+	case CONFIG_TYPE_INT:
+	case CONFIG_TYPE_INT64:
+		sl_put_int(out, config_setting_get_int64(setting));
+		return true;
+	case CONFIG_TYPE_FLOAT:
+		sl_put_double(out, config_setting_get_float(setting));
+		return true;
+	case CONFIG_TYPE_BOOL:
+		sl_put_bool(out, config_setting_get_bool(setting));
+		return true;
+	case CONFIG_TYPE_STRING:
+		text = expand(loader, setting);
+		sl_put_cstr(out, text ? text : "");
+		return text != NULL;
+	default:
+		return convert_members(loader, setting, depth, out);
+	}
+}
+
+bool convert_option(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	switch (option->type) {
+	case SL_TYPE_STRING:
+	case SL_TYPE_CHAR:
+		return convert_text(loader, option, setting, out);
+	case SL_TYPE_INT:
+		return convert_int(loader, option, setting, out);
+	case SL_TYPE_REAL:
+		return convert_real(loader, option, setting, out);
+	case SL_TYPE_BOOL:
+		if (config_setting_type(setting) != CONFIG_TYPE_BOOL)
+			return wrong(loader, option, setting);
+		sl_put_bool(out, config_setting_get_bool(setting));
+		return true;
+	case SL_TYPE_SIZE:
+	case SL_TYPE_DURATION:
+		return convert_quantity(loader, option, setting, out);
+	case SL_TYPE_CHOICE:
+		return convert_choice(loader, option, setting, out);
+	case SL_TYPE_STRINGS:
+		return convert_strings(loader, option, setting, out);
+	case SL_TYPE_VALUES:
+		if (!config_setting_is_list(setting) && !config_setting_is_array(setting))
+			return wrong(loader, option, setting);
+		return convert_any(loader, setting, 0, out);
+	}
+	return false;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See graph.h. The serialised form is an array:
+ *
+ *   [ version, name, file, [ stage ... ], [ [upstream, port, downstream] ... ] ]
+ *
+ * with a stage an array of the fields in the order of put_stage. What follows from the links (inputs, outputs, the
+ * shape) does not travel; whoever decodes computes it.
+ */
+#include "config/graph.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <xxhash.h>
+
+#include "config/arena.h"
+#include "config/graph_room.h"
+
+static void put_names(struct sl_writer *out, const char *const *names, uint32_t count)
+{
+	sl_put_array(out, count);
+	for (uint32_t i = 0; i < count; i++)
+		sl_put_cstr(out, names[i]);
+}
+
+static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
+{
+	sl_put_array(out, GRAPH_STAGE_FIELDS);
+	sl_put_cstr(out, stage->name);
+	sl_put_cstr(out, stage->impl);
+	sl_put_uint(out, stage->role);
+	sl_put_uint(out, stage->flags);
+	sl_put_cstr(out, stage->file);
+	sl_put_uint(out, stage->line);
+	sl_put_uint(out, stage->processes);
+	sl_put_uint(out, stage->threads);
+	sl_put_uint(out, stage->queue);
+	sl_put_uint(out, stage->retain);
+	sl_put_uint(out, stage->order);
+	sl_put_uint(out, stage->on_error);
+	put_names(out, stage->partition, stage->partition_count);
+	sl_put_uint(out, stage->restart_max);
+	sl_put_int(out, stage->restart_within_ns);
+	sl_put_int(out, stage->restart_backoff_ns);
+	sl_put_int(out, stage->stall_timeout_ns);
+	put_names(out, stage->ports, stage->port_count);
+	sl_put_value(out, stage->options);
+}
+
+static void put_link(struct sl_writer *out, const struct graph_link *link)
+{
+	sl_put_array(out, 3);
+	sl_put_uint(out, link->upstream);
+	sl_put_uint(out, link->port);
+	sl_put_uint(out, link->downstream);
+}
+
+int graph_encode(const struct graph *graph, struct sl_writer *out)
+{
+	sl_put_array(out, GRAPH_FIELDS);
+	sl_put_uint(out, GRAPH_VERSION);
+	sl_put_cstr(out, graph->name);
+	sl_put_cstr(out, graph->file);
+	sl_put_array(out, graph->stage_count);
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		put_stage(out, &graph->stages[i]);
+	sl_put_array(out, graph->link_count);
+	for (uint32_t i = 0; i < graph->link_count; i++)
+		put_link(out, &graph->links[i]);
+	return sl_record_done(out);
+}
+
+static uint64_t fold(uint64_t hash, const char *text)
+{
+	return XXH3_64bits_withSeed(text, strlen(text) + 1, hash);
+}
+
+uint64_t graph_shape(const struct graph *graph)
+{
+	uint64_t hash = GRAPH_VERSION;
+
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		const struct graph_stage *stage = &graph->stages[i];
+		uint32_t role = stage->role;
+
+		hash = fold(fold(hash, stage->name), stage->impl);
+		hash = XXH3_64bits_withSeed(&role, sizeof(role), hash);
+	}
+	for (uint32_t i = 0; i < graph->link_count; i++) {
+		const struct graph_link *link = &graph->links[i];
+		const struct graph_stage *upstream = &graph->stages[link->upstream];
+
+		hash = fold(fold(hash, upstream->name), upstream->ports[link->port]);
+		hash = fold(hash, graph->stages[link->downstream].name);
+	}
+	return hash;
+}
+
+void graph_free(struct graph *graph)
+{
+	if (!graph)
+		return;
+	/* The graph itself lies in its arena. */
+	struct arena arena = ((struct graph_room *)graph)->arena;
+
+	arena_fini(&arena);
+}
+
+int graph_find(const struct graph *graph, const char *name)
+{
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (strcmp(graph->stages[i].name, name) == 0)
+			return (int)i;
+	return -ENOENT;
+}
+
+uint64_t graph_memory(const struct graph *graph)
+{
+	uint64_t sum = 0;
+
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		const struct graph_stage *stage = &graph->stages[i];
+		uint64_t outlets = (uint64_t)stage->processes * stage->port_count;
+		uint64_t bytes;
+
+		if (__builtin_mul_overflow(outlets, stage->retain, &bytes) ||
+			__builtin_add_overflow(sum, bytes, &sum))
+			return UINT64_MAX;
+	}
+	return sum;
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The resolved graph: what a config file means after every check. `sluice-stage --check` makes it (load.h), the
+ * supervisor and every stage process read it. It travels as one MessagePack value, so that the supervisor needs
+ * neither libconfig nor any stage's code. Everything in a graph is constant and belongs to it (one arena).
+ */
+#ifndef CONFIG_GRAPH_H
+#define CONFIG_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include <sluice/stage.h>
+
+enum graph_order { GRAPH_ORDER_KEEP, GRAPH_ORDER_ANY };
+enum graph_on_error { GRAPH_ON_ERROR_COUNT, GRAPH_ON_ERROR_STOP };
+
+struct graph_stage {
+	const char *name; /* "vat" */
+	const char *impl; /* "sql" */
+	enum sl_role role;
+	unsigned flags;   /* SL_ONE_PROCESS ... of the implementation */
+	const char *file; /* where it stands in the config */
+	uint32_t line;
+	uint32_t processes; /* >= 1 */
+	uint32_t threads;   /* >= 1 */
+	uint32_t queue;  /* credit: batches per upstream instance and this stage's instance, >= 1 */
+	uint64_t retain; /* bytes per outlet */
+	enum graph_order order;
+	enum graph_on_error on_error;
+	const char *const *partition; /* field names; NULL when none */
+	uint32_t partition_count;
+	uint32_t restart_max;       /* deaths allowed ... */
+	int64_t restart_within_ns;  /* ... within this time; one more stops the pipeline */
+	int64_t restart_backoff_ns; /* first wait; doubles up to 30 times itself */
+	int64_t stall_timeout_ns;   /* a worker in one call for longer is hung; 0: never */
+	const char *const *ports;   /* outputs; none for a sink */
+	uint32_t port_count;
+	const uint32_t *inputs; /* indexes of links that end here */
+	uint32_t input_count;
+	const uint32_t *outputs; /* indexes of links that begin here */
+	uint32_t output_count;
+	struct sl_value options; /* a map: option name -> resolved value (see schema.h) */
+};
+
+struct graph_link {
+	uint32_t upstream;   /* stage index */
+	uint32_t port;       /* of the upstream stage */
+	uint32_t downstream; /* stage index */
+};
+
+struct graph {
+	const char *name; /* of the pipeline */
+	const char *file; /* absolute path of the config */
+	struct graph_stage
+		*stages; /* in topological order: a stage stands behind all that it takes from */
+	uint32_t stage_count;
+	struct graph_link *links;
+	uint32_t link_count;
+	uint64_t shape; /* hash of names, roles, implementations and links */
+};
+
+/* Serialises `graph` into `out`, one record. 0 or -ENOMEM. */
+int graph_encode(const struct graph *graph, struct sl_writer *out);
+/* Reads what graph_encode wrote; `data` is copied, so that nothing of it is borrowed. */
+int graph_decode(const char *data, size_t size, struct graph **ret_graph, struct err *err);
+void graph_free(struct graph *graph);
+
+/* The stage's index, or -ENOENT. */
+int graph_find(const struct graph *graph, const char *name);
+/* Sum of `retain` over all outlets of all instances: the declared memory bound, bytes. */
+uint64_t graph_memory(const struct graph *graph);
+
+#endif

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* See load.h. Drives the passes of loader.h and makes a graph of what they found. */
+#include "config/load.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/loader.h"
+#include "config/suggest.h"
+#include "config/syntax.h"
+
+#define PIPELINE_NAME_MAX 48
+
+/* --- the top of the file ----------------------------------------------------------------------------- */
+
+static void check_keys(struct loader *loader)
+{
+	const config_setting_t *root = config_root_setting(&loader->config);
+
+	for (int i = 0; i < config_setting_length(root); i++) {
+		const config_setting_t *setting = config_setting_get_elem(root, (unsigned)i);
+		const char *key = config_setting_name(setting);
+		struct suggest suggest;
+
+		if (strcmp(key, "stages") == 0 || strcmp(key, "name") == 0)
+			continue;
+		suggest_init(&suggest, key);
+		suggest_offer(&suggest, "stages");
+		suggest_offer(&suggest, "name");
+		if (suggest.best)
+			problems_error(&loader->problems, config_setting_source_line(setting),
+				"there is no `%s` here: write `%s`", key, suggest.best);
+		else
+			problems_error(&loader->problems, config_setting_source_line(setting),
+				"there is no `%s` here: a file has `stages` and maybe a `name`; "
+				"what describes a stage stands in its { }",
+				key);
+	}
+}
+
+static bool is_name_char(char c)
+{
+	return isalnum((unsigned char)c) || c == '-' || c == '_';
+}
+
+/* The file's stem; what may not be part of a name becomes "_". */
+static const char *name_of_file(struct loader *loader, const char *path)
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	size_t size = strcspn(base, ".");
+	char *name;
+
+	if (size == 0)
+		return "pipeline";
+	name = arena_copy(
+		&loader->arena, base, size < PIPELINE_NAME_MAX ? size : PIPELINE_NAME_MAX);
+	for (char *at = name; at && *at; at++)
+		*at = is_name_char(*at) ? *at : '_';
+	return name;
+}
+
+static void resolve_name(struct loader *loader)
+{
+	const config_setting_t *setting = config_lookup(&loader->config, "name");
+	const char *name;
+	bool is_right;
+
+	loader->name = name_of_file(loader, loader->text.path);
+	if (!setting)
+		return;
+	name = convert_string(loader, "name", setting, "\"orders\"");
+	if (!name)
+		return;
+	is_right = isalnum((unsigned char)name[0]) && strlen(name) <= PIPELINE_NAME_MAX;
+	for (const char *at = name; *at; at++)
+		is_right = is_right && is_name_char(*at);
+	if (!is_right)
+		problems_error(&loader->problems, config_setting_source_line(setting),
+			"`name` is \"%.60s\", and names a folder: write 1 to %d letters, digits, "
+			"`-` and `_`",
+			name, PIPELINE_NAME_MAX);
+	loader->name = name;
+}
+
+/* --- the graph --------------------------------------------------------------------------------------- */
+
+static void fill_stage(struct loader *loader, const struct draft *draft, struct graph_stage *stage)
+{
+	struct text_place place = text_place(&loader->text, draft->line);
+	const struct schema_values *common = &draft->common;
+
+	*stage = (struct graph_stage){
+		.name = draft->name,
+		.impl = draft->impl->name,
+		.role = draft->role,
+		.flags = draft->impl->flags,
+		.file = place.file,
+		.line = place.line,
+		.processes = draft->processes,
+		.threads = (uint32_t)common->threads,
+		.queue = (uint32_t)common->queue,
+		.retain = common->retain,
+		.order = (enum graph_order)common->order,
+		.on_error = (enum graph_on_error)common->on_error,
+		.partition = common->partition.items,
+		.partition_count = common->partition.count,
+		.restart_max = (uint32_t)common->restart,
+		.restart_within_ns = common->restart_within,
+		.restart_backoff_ns = common->backoff,
+		.stall_timeout_ns = common->stall_timeout,
+		.port_count = draft_port_count(draft),
+		.options = draft->options,
+	};
+}
+
+static const char *const *list_ports(struct loader *loader, const struct draft *draft)
+{
+	uint32_t count = draft_port_count(draft);
+	const char **ports = arena_alloc_array(&loader->arena, count, sizeof(*ports));
+
+	for (uint32_t i = 0; ports && i < count; i++)
+		ports[i] = draft_port(draft, i);
+	return ports;
+}
+
+static void fill_stages(struct loader *loader, struct graph *graph)
+{
+	for (uint32_t i = 0; i < loader->draft_count; i++) {
+		struct draft *draft = &loader->drafts[loader->order[i]];
+
+		draft->position = i;
+		fill_stage(loader, draft, &graph->stages[i]);
+		graph->stages[i].ports = list_ports(loader, draft);
+	}
+}
+
+static void fill_links(struct loader *loader, struct graph *graph)
+{
+	for (uint32_t i = 0; i < loader->link_count; i++)
+		graph->links[i] = (struct graph_link){
+			.upstream = loader->drafts[loader->links[i].upstream].position,
+			.port = loader->links[i].port,
+			.downstream = loader->drafts[loader->links[i].downstream].position,
+		};
+}
+
+/* Through the serialised form, so that the graph owns all that it holds. */
+static int own(const struct graph *graph, struct graph **ret_graph, struct err *err)
+{
+	struct sl_writer bytes;
+	int r;
+
+	sl_writer_init(&bytes);
+	r = graph_encode(graph, &bytes);
+	if (r == 0)
+		r = graph_decode(bytes.data, bytes.mark, ret_graph, err);
+	sl_writer_fini(&bytes);
+	return r;
+}
+
+static int make_graph(struct loader *loader, struct graph **ret_graph, struct err *err)
+{
+	char *file = realpath(loader->text.path, NULL);
+	struct graph graph = {
+		.name = loader->name,
+		.file = file ? arena_copy(&loader->arena, file, strlen(file)) : loader->text.path,
+		.stages = arena_alloc_array(
+			&loader->arena, loader->draft_count, sizeof(*graph.stages)),
+		.stage_count = loader->draft_count,
+		.links =
+			arena_alloc_array(&loader->arena, loader->link_count, sizeof(*graph.links)),
+		.link_count = loader->link_count,
+	};
+
+	free(file);
+	if (!graph.stages || !graph.links)
+		return -ENOMEM;
+	fill_stages(loader, &graph);
+	fill_links(loader, &graph);
+	return loader->arena.error ? loader->arena.error : own(&graph, ret_graph, err);
+}
+
+/* --- the whole --------------------------------------------------------------------------------------- */
+
+static int parse(struct loader *loader)
+{
+	text_check(&loader->text, &loader->problems);
+	if (config_read_string(&loader->config, loader->text.data))
+		return 0;
+	syntax_explain(&loader->text, &loader->problems,
+		(unsigned)config_error_line(&loader->config), config_error_text(&loader->config));
+	return -EINVAL;
+}
+
+static int load(struct loader *loader, const char *path, struct graph **ret_graph, struct err *err)
+{
+	int r = text_load(&loader->text, &loader->arena, &loader->problems, path);
+
+	if (r == 0)
+		r = parse(loader);
+	if (r < 0)
+		return r;
+	check_keys(loader);
+	resolve_name(loader);
+	resolve_stages(loader);
+	wire_stages(loader);
+	rules_check(loader);
+	if (loader->arena.error)
+		return loader->arena.error;
+	return loader->problems.error_count > 0 ? -EINVAL : make_graph(loader, ret_graph, err);
+}
+
+int load_config(const char *path, const char *runtime, const struct load_stages *stages,
+	load_problem_fn *report, void *user, struct graph **ret_graph)
+{
+	struct loader loader = { .stages = stages, .runtime = runtime };
+	struct err err = { "" };
+	int r;
+
+	problems_init(&loader.problems, &loader.arena);
+	config_init(&loader.config);
+	r = load(&loader, path, ret_graph, &err);
+	if (r < 0 && loader.problems.error_count == 0)
+		problems_error(&loader.problems, 0, "%s", err.text[0] ? err.text : err_name(r));
+	problems_report(&loader.problems, &loader.text, report, user);
+	config_destroy(&loader.config);
+	problems_fini(&loader.problems);
+	text_fini(&loader.text);
+	arena_fini(&loader.arena);
+	return r;
+}

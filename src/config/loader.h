@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One load in progress: what the files of this room that know libconfig share. The passes, in order:
+ *
+ *   text     read and flatten        syntax   why libconfig refused it
+ *   resolve  stages, roles, options  wire     from, ports, cycles, topological order
+ *   rules    what does not go together       load     drives all this, makes the graph
+ *
+ * Each adds what it finds to `problems` and goes on; only what cannot be looked at any further is left out.
+ */
+#ifndef CONFIG_LOADER_H
+#define CONFIG_LOADER_H
+
+#include <libconfig.h>
+
+#include "config/arena.h"
+#include "config/load.h"
+#include "config/problems.h"
+#include "config/schema.h"
+#include "config/text.h"
+
+/* A stage as it takes shape. */
+struct draft {
+	const config_setting_t *setting;
+	const char *name;
+	unsigned line;
+	bool has_role;
+	enum sl_role role;
+	const struct sl_stage
+		*impl; /* NULL: not known which; its options and ports are not looked at */
+	struct schema_values common;
+	uint32_t processes;      /* with "auto" resolved */
+	struct sl_value options; /* the map of resolved ones */
+	const char *target;      /* the file that it writes, normalised; NULL: none */
+	uint32_t input_count;
+	bool is_mentioned; /* a wrong `from` seems to mean this stage: do not say that nothing takes from it */
+	uint32_t position; /* in the graph */
+};
+
+struct draft_link {
+	uint32_t upstream; /* drafts */
+	uint32_t port;
+	uint32_t downstream;
+	unsigned line;
+};
+
+struct loader {
+	const struct load_stages *stages;
+	const char *runtime;
+	struct arena arena;
+	struct text text;
+	struct problems problems;
+	config_t config;
+	const char *name; /* of the pipeline */
+	struct draft *drafts;
+	uint32_t draft_count;
+	struct draft_link *links;
+	uint32_t link_count;
+	uint32_t *order; /* drafts in topological order; NULL: there is a cycle */
+};
+
+/* `count` things in words a person reads: "a", "b" and "c". */
+const char *loader_list(struct loader *loader, const char *const *names, const char *last_word);
+
+/* convert.c. The text of a string setting, expanded; NULL, and reported, when it is no string or cannot be expanded. */
+const char *convert_string(struct loader *loader, const char *name, const config_setting_t *setting,
+	const char *example);
+/* Appends the resolved value of an option as one value. False, and reported, when it has none. */
+bool convert_option(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out);
+
+/* resolve.c: fills drafts. */
+void resolve_stages(struct loader *loader);
+/* The line of a setting of that stage, or of the stage when it has no such setting. */
+unsigned draft_line(const struct draft *draft, const char *option);
+const char *role_name(enum sl_role role);
+
+/* wire.c: fills links and order. */
+void wire_stages(struct loader *loader);
+uint32_t draft_port_count(const struct draft *draft);
+const char *draft_port(const struct draft *draft, uint32_t port);
+
+/* rules.c */
+void rules_check(struct loader *loader);
+
+#endif

@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/* See report.h. */
+#include "config/report.h"
+
+#include <errno.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+struct report {
+	FILE *out;
+	unsigned error_count;
+};
+
+static void print(void *user, bool is_error, const char *file, unsigned line, const char *text)
+{
+	struct report *report = user;
+
+	(void)fputs(file, report->out);
+	if (line > 0)
+		(void)fprintf(report->out, ":%u", line);
+	(void)fprintf(report->out, ": %s%s\n", is_error ? "" : "warning: ", text);
+	report->error_count += is_error;
+}
+
+static int write_all(int fd, const char *data, size_t size)
+{
+	while (size > 0) {
+		ssize_t n = write(fd, data, size);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		data += n;
+		size -= (size_t)n;
+	}
+	return 0;
+}
+
+static int write_graph(const struct graph *graph, int fd)
+{
+	struct sl_writer bytes;
+	int r;
+
+	sl_writer_init(&bytes);
+	r = graph_encode(graph, &bytes);
+	if (r == 0)
+		r = write_all(fd, bytes.data, bytes.mark);
+	sl_writer_fini(&bytes);
+	return r;
+}
+
+int report_check(const char *path, const char *runtime, const struct load_stages *stages,
+	FILE *problems, int graph_fd)
+{
+	struct report report = { .out = problems };
+	struct graph *graph = NULL;
+	int r = load_config(path, runtime, stages, print, &report, &graph);
+
+	if (r < 0) {
+		(void)fprintf(problems, "%u error%s\n", report.error_count,
+			report.error_count == 1 ? "" : "s");
+		return EX_CONFIG;
+	}
+	if (graph_fd >= 0)
+		r = write_graph(graph, graph_fd);
+	if (r < 0)
+		(void)fprintf(problems, "%s: cannot hand the graph on: %s\n", path, err_name(r));
+	graph_free(graph);
+	return r < 0 ? EX_IOERR : 0;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* `sluice-stage --check`: a config's problems for a person, its graph for the supervisor. */
+#ifndef CONFIG_REPORT_H
+#define CONFIG_REPORT_H
+
+#include <stdio.h>
+
+#include "config/load.h"
+
+/*
+ * Prints every problem of `path` to `problems`, one line each, errors counted in a last line, and writes the encoded
+ * graph to graph_fd when that is >= 0 and there was no error. Returns an exit status: 0, EX_CONFIG (78), or EX_IOERR
+ * when the graph could not be written.
+ */
+int report_check(const char *path, const char *runtime, const struct load_stages *stages,
+	FILE *problems, int graph_fd);
+
+#endif

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/* What is right by itself and wrong together: numbers of processes and threads, shared files, paths of sockets. */
+#include "config/loader.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/un.h>
+
+static void check_numbers(struct loader *loader, const struct draft *draft)
+{
+	if ((draft->impl->flags & SL_ONE_PROCESS) && draft->common.processes != 1)
+		problems_error(&loader->problems, draft_line(draft, "processes"),
+			"the %s `%s` works in one process only: write processes = 1;",
+			role_name(draft->role), draft->impl->name);
+	else if (draft->target && draft->common.processes != 1 &&
+		 !strstr(draft->target, "{instance}"))
+		problems_error(&loader->problems, draft_line(draft, "processes"),
+			"several processes of `%s` would write one file: write processes = 1; or "
+			"put {instance} into its path",
+			draft->name);
+	if ((draft->impl->flags & SL_ONE_THREAD) && draft->common.threads != 1)
+		problems_error(&loader->problems, draft_line(draft, "threads"),
+			"the %s `%s` works in one thread only: write threads = 1;",
+			role_name(draft->role), draft->impl->name);
+}
+
+static void check_partition(struct loader *loader, const struct draft *draft)
+{
+	const struct sl_strings *partition = &draft->common.partition;
+	bool is_set = config_setting_get_member(draft->setting, "partition");
+
+	for (uint32_t i = 0; i < partition->count; i++)
+		if (!partition->items[i] || !*partition->items[i])
+			problems_error(&loader->problems, draft_line(draft, "partition"),
+				"`partition` names no field: write partition = [ \"FIELD\" ];");
+	if (is_set && draft->common.processes == 1)
+		problems_warning(&loader->problems, draft_line(draft, "partition"),
+			"`partition` changes nothing with one process: set `processes`, or remove "
+			"it");
+	else if (!is_set && draft->role == SL_SINK && draft->common.processes != 1 &&
+		 draft->common.order == GRAPH_ORDER_KEEP)
+		problems_warning(&loader->problems, draft_line(draft, "processes"),
+			"several processes of the sink `%s` cannot keep the order among them: "
+			"write order = \"any\"; or set `partition`",
+			draft->name);
+}
+
+/* Two sinks that write one file would destroy each other's work. */
+static void check_targets(struct loader *loader, uint32_t i)
+{
+	const struct draft *draft = &loader->drafts[i];
+
+	for (uint32_t k = 0; k < i && draft->target; k++) {
+		const struct draft *other = &loader->drafts[k];
+
+		if (!other->target || strcmp(other->target, draft->target) != 0)
+			continue;
+		problems_error(&loader->problems, draft_line(draft, "path"),
+			"`%s` and `%s` write one file, %s: give each its own", other->name,
+			draft->name, draft->target);
+		return;
+	}
+}
+
+/* ZeroMQ binds RUNTIME/STAGE.PORT.N, and the kernel takes 107 bytes of a socket's path. */
+static void check_sockets(struct loader *loader, const struct draft *draft)
+{
+	const int max = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	for (uint32_t port = 0; port < draft_port_count(draft); port++) {
+		int size = snprintf(NULL, 0, "%s/%s.%s.%u", loader->runtime, draft->name,
+			draft_port(draft, port), draft->processes - 1);
+
+		if (size <= max)
+			continue;
+		problems_error(&loader->problems, draft->line,
+			"the socket %s/%s.%s.%u has %d bytes in its path, and %d are the most: "
+			"give a shorter folder with --runtime",
+			loader->runtime, draft->name, draft_port(draft, port), draft->processes - 1,
+			size, max);
+		return;
+	}
+}
+
+void rules_check(struct loader *loader)
+{
+	for (uint32_t i = 0; i < loader->draft_count; i++) {
+		const struct draft *draft = &loader->drafts[i];
+
+		if (!draft->impl)
+			continue;
+		check_numbers(loader, draft);
+		check_partition(loader, draft);
+		check_targets(loader, i);
+		if (loader->runtime)
+			check_sockets(loader, draft);
+	}
+}

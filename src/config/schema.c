@@ -1,0 +1,385 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See schema.h. Binding checks again what load has checked: the graph came through a descriptor, and a field of a
+ * shared struct must never get a value that its row does not allow.
+ */
+#include "config/schema.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "config/arena.h"
+#include "stats/page.h"
+
+struct schema_bound {
+	struct arena arena;
+};
+
+static const char *const process_words[] = { "auto", NULL };
+static const char *const orders[] = { "keep", "any", NULL };
+static const char *const on_errors[] = { "count", "stop", NULL };
+
+#define VALUE(name_, type_) SL_OPTION(#name_, type_, struct schema_values, name_)
+
+/* clang-format off */
+const struct sl_option schema_common[] = {
+	{ VALUE(processes, INT), .fallback = "1", .example = "2", .min = 1, .max = 1024, .choices = process_words,
+	  .help = "how many processes run the stage; \"auto\": one per core" },
+	{ VALUE(threads, INT), .fallback = "1", .example = "4", .min = 1, .max = PAGE_WORKERS_MAX,
+	  .help = "threads in each process" },
+	{ VALUE(queue, INT), .fallback = "4", .example = "8", .min = 1, .max = 4096,
+	  .help = "batches that may wait for each process of the stage, for each process that it takes from" },
+	{ VALUE(retain, SIZE), .fallback = "64MiB", .example = "\"256MiB\"", .min = 64 << 10, .max = INT64_C(1) << 44,
+	  .help = "bytes that each output of each process holds until they are settled: the memory bound" },
+	{ VALUE(order, CHOICE), .fallback = "keep", .example = "\"any\"", .choices = orders,
+	  .help = "whether records are worked on in the order in which their source read them" },
+	{ VALUE(partition, STRINGS), .example = "[ \"customer\" ]",
+	  .help = "fields by whose values records are spread: the same values, the same process" },
+	{ VALUE(on_error, CHOICE), .fallback = "count", .example = "\"stop\"", .choices = on_errors,
+	  .help = "what a refused record does: it is logged and counted, or it stops the pipeline" },
+	{ VALUE(restart, INT), .fallback = "5", .example = "0", .min = 0, .max = 1000000,
+	  .help = "how often a process of the stage may die within `restart_within` and is started again" },
+	{ VALUE(restart_within, DURATION), .fallback = "1m", .example = "\"10m\"", .min = NSEC_PER_MSEC,
+	  .max = 365 * 86400 * NSEC_PER_SEC, .help = "the time in which `restart` deaths are allowed" },
+	{ VALUE(backoff, DURATION), .fallback = "100ms", .example = "\"1s\"", .min = NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC,
+	  .help = "the wait before a dead process is started again; doubles with each death, up to 30 times itself" },
+	{ VALUE(stall_timeout, DURATION), .fallback = "60s", .example = "\"5m\"",
+	  .help = "a process that works on one record for longer is killed and started again; \"0\": never" },
+	{ .name = NULL },
+};
+
+/* Rows that do not mean something to every role. */
+static const struct { const char *name; bool fits[3]; } limited[] = {
+	/*               source transform sink */
+	{ "queue",     { false, true,     true } },
+	{ "order",     { false, true,     true } },
+	{ "partition", { false, true,     true } },
+	{ "retain",    { true,  true,     false } },
+};
+/* clang-format on */
+
+bool schema_common_fits(const struct sl_option *option, enum sl_role role)
+{
+	for (size_t i = 0; i < sizeof(limited) / sizeof(limited[0]); i++)
+		if (strcmp(limited[i].name, option->name) == 0)
+			return limited[i].fits[role];
+	return true;
+}
+
+const char *schema_type_name(enum sl_type type)
+{
+	static const char *const names[] = {
+		[SL_TYPE_STRING] = "string",
+		[SL_TYPE_INT] = "integer",
+		[SL_TYPE_REAL] = "number",
+		[SL_TYPE_BOOL] = "boolean",
+		[SL_TYPE_SIZE] = "size",
+		[SL_TYPE_DURATION] = "duration",
+		[SL_TYPE_CHOICE] = "choice",
+		[SL_TYPE_CHAR] = "character",
+		[SL_TYPE_STRINGS] = "strings",
+		[SL_TYPE_VALUES] = "values",
+	};
+
+	return names[type];
+}
+
+const struct sl_option *schema_find(const struct sl_option *table, const char *name)
+{
+	for (; table && table->name; table++)
+		if (strcmp(table->name, name) == 0)
+			return table;
+	return NULL;
+}
+
+int schema_choice(const struct sl_option *option, const char *text)
+{
+	for (int i = 0; option->choices && option->choices[i]; i++)
+		if (strcmp(option->choices[i], text) == 0)
+			return i;
+	return -ENOENT;
+}
+
+bool schema_in_bounds(const struct sl_option *option, int64_t x)
+{
+	if (option->min == 0 && option->max == 0)
+		return x >= 0 || option->type == SL_TYPE_INT;
+	return x >= option->min && x <= option->max;
+}
+
+/* --- defaults, as text ---------------------------------------------------------------------------- */
+
+static int parse_int(const char *text, int64_t *ret_x)
+{
+	char *end;
+
+	errno = 0;
+	long long x = strtoll(text, &end, 0);
+
+	if (errno || end == text || *end)
+		return -EINVAL;
+	*ret_x = x;
+	return 0;
+}
+
+static int put_int_default(const struct sl_option *option, struct sl_writer *w)
+{
+	int word = schema_choice(option, option->fallback);
+	int64_t x = -1 - (int64_t)word;
+	int r = word >= 0 ? 0 : parse_int(option->fallback, &x);
+
+	sl_put_int(w, x);
+	return r;
+}
+
+static int put_real_default(const char *text, struct sl_writer *w)
+{
+	char *end;
+	double x = strtod(text, &end);
+
+	sl_put_double(w, x);
+	return end == text || *end ? -EINVAL : 0;
+}
+
+static int put_size_default(const char *text, struct sl_writer *w)
+{
+	uint64_t bytes = 0;
+	int r = units_parse_size(text, &bytes);
+
+	sl_put_uint(w, bytes);
+	return r;
+}
+
+static int put_duration_default(const char *text, struct sl_writer *w)
+{
+	int64_t ns = 0;
+	int r = units_parse_duration(text, &ns);
+
+	sl_put_int(w, ns);
+	return r;
+}
+
+static int put_choice_default(const struct sl_option *option, struct sl_writer *w)
+{
+	int i = schema_choice(option, option->fallback);
+
+	sl_put_int(w, i);
+	return i < 0 ? -EINVAL : 0;
+}
+
+/* The default of a row in its resolved form. */
+static int put_default(const struct sl_option *option, struct sl_writer *w)
+{
+	switch (option->type) {
+	case SL_TYPE_INT:
+		return put_int_default(option, w);
+	case SL_TYPE_REAL:
+		return put_real_default(option->fallback, w);
+	case SL_TYPE_BOOL:
+		sl_put_bool(w, strcmp(option->fallback, "true") == 0);
+		return 0;
+	case SL_TYPE_SIZE:
+		return put_size_default(option->fallback, w);
+	case SL_TYPE_DURATION:
+		return put_duration_default(option->fallback, w);
+	case SL_TYPE_CHOICE:
+		return put_choice_default(option, w);
+	case SL_TYPE_CHAR:
+		sl_put_str(w, strcmp(option->fallback, "\\t") == 0 ? "\t" : option->fallback, 1);
+		return 0;
+	case SL_TYPE_STRINGS:
+		sl_put_array(w, 1);
+		sl_put_cstr(w, option->fallback);
+		return 0;
+	case SL_TYPE_STRING:
+		sl_put_cstr(w, option->fallback);
+		return 0;
+	case SL_TYPE_VALUES:
+		break;
+	}
+	return -EINVAL;
+}
+
+/* --- binding -------------------------------------------------------------------------------------- */
+
+static int bind_string(struct arena *arena, struct sl_value v, const char **ret_field)
+{
+	const char *text;
+	size_t size;
+
+	if (!sl_get_str(v, &text, &size) || memchr(text, '\0', size))
+		return -EINVAL;
+	text = arena_copy(arena, text, size);
+	if (!text)
+		return -ENOMEM;
+	*ret_field = text;
+	return 0;
+}
+
+static int bind_char(struct sl_value v, char *ret_field)
+{
+	const char *text;
+	size_t size;
+
+	if (!sl_get_str(v, &text, &size) || size != 1)
+		return -EINVAL;
+	*ret_field = text[0];
+	return 0;
+}
+
+static int bind_strings(struct arena *arena, struct sl_value v, struct sl_strings *ret_field)
+{
+	struct sl_cursor c;
+	struct sl_value key, item;
+	const char **items;
+	uint32_t count = 0;
+	int r = 0;
+
+	if (sl_kind(v) != SL_ARRAY)
+		return -EINVAL;
+	items = arena_alloc_array(arena, sl_count(v), sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	for (c = sl_walk(v); r == 0 && sl_next(&c, &key, &item);)
+		r = bind_string(arena, item, &items[count++]);
+	*ret_field = (struct sl_strings){ .items = items, .count = count };
+	return r;
+}
+
+static bool is_allowed_int(const struct sl_option *option, int64_t x)
+{
+	for (int i = 0; option->choices && option->choices[i]; i++)
+		if (x == -1 - i)
+			return true;
+	return schema_in_bounds(option, x);
+}
+
+static int bind_int(const struct sl_option *option, struct sl_value v, int64_t *ret_field)
+{
+	int64_t x;
+
+	if (!sl_get_int(v, &x) || !is_allowed_int(option, x))
+		return -EINVAL;
+	*ret_field = x;
+	return 0;
+}
+
+static int bind_choice(const struct sl_option *option, struct sl_value v, int *ret_field)
+{
+	int count = 0;
+	int64_t x;
+
+	while (option->choices[count])
+		count++;
+	if (!sl_get_int(v, &x) || x < 0 || x >= count)
+		return -EINVAL;
+	*ret_field = (int)x;
+	return 0;
+}
+
+static int bind_size(const struct sl_option *option, struct sl_value v, uint64_t *ret_field)
+{
+	int64_t x;
+	int r = bind_int(option, v, &x);
+
+	if (r == 0)
+		*ret_field = (uint64_t)x;
+	return r;
+}
+
+static int bind_field(
+	struct arena *arena, const struct sl_option *option, struct sl_value v, void *field)
+{
+	switch (option->type) {
+	case SL_TYPE_STRING:
+		return bind_string(arena, v, field);
+	case SL_TYPE_INT:
+	case SL_TYPE_DURATION:
+		return bind_int(option, v, field);
+	case SL_TYPE_REAL:
+		return sl_get_double(v, field) ? 0 : -EINVAL;
+	case SL_TYPE_BOOL:
+		return sl_get_bool(v, field) ? 0 : -EINVAL;
+	case SL_TYPE_SIZE:
+		return bind_size(option, v, field);
+	case SL_TYPE_CHOICE:
+		return bind_choice(option, v, field);
+	case SL_TYPE_CHAR:
+		return bind_char(v, field);
+	case SL_TYPE_STRINGS:
+		return bind_strings(arena, v, field);
+	case SL_TYPE_VALUES:
+		*(struct sl_value *)field = v;
+		return sl_kind(v) == SL_ARRAY ? 0 : -EINVAL;
+	}
+	return -EINVAL;
+}
+
+static int bind_default(struct arena *arena, const struct sl_option *option, void *field)
+{
+	struct sl_writer w;
+	int r;
+
+	if (!option->fallback)
+		return option->required ? -ENOENT : 0;
+	sl_writer_init(&w);
+	r = put_default(option, &w);
+	if (sl_record_done(&w) < 0)
+		r = -ENOMEM;
+	if (r == 0)
+		r = bind_field(
+			arena, option, (struct sl_value){ .data = w.data, .size = w.mark }, field);
+	sl_writer_fini(&w);
+	return r;
+}
+
+static int bind_table(struct arena *arena, const struct sl_option *option, struct sl_value options,
+	char *shared, struct err *err)
+{
+	for (; option && option->name; option++) {
+		struct sl_value v = { 0 };
+		int r;
+
+		if (options.data)
+			v = sl_find(options, option->name, strlen(option->name));
+		r = v.data ? bind_field(arena, option, v, shared + option->offset)
+			   : bind_default(arena, option, shared + option->offset);
+		if (r == -ENOENT)
+			return err_set(err, -EINVAL, "\"%s\" is missing", option->name);
+		if (r == -ENOMEM)
+			return err_set(err, r, "no memory for the options");
+		if (r < 0)
+			return err_set(err, r, "\"%s\" has %s that is no %s it may have",
+				option->name, v.data ? "a value" : "a default",
+				schema_type_name(option->type));
+	}
+	return 0;
+}
+
+int schema_bind(const struct sl_option *table, struct sl_value options, void *shared,
+	struct schema_bound **ret_bound, struct err *err)
+{
+	struct schema_bound *bound = calloc(1, sizeof(*bound));
+	int r;
+
+	if (!bound)
+		return err_set(err, -ENOMEM, "no memory for the options");
+	r = bind_table(&bound->arena, table, options, shared, err);
+	if (r < 0) {
+		schema_free(bound);
+		return r;
+	}
+	*ret_bound = bound;
+	return 0;
+}
+
+void schema_free(struct schema_bound *bound)
+{
+	if (!bound)
+		return;
+	arena_fini(&bound->arena);
+	free(bound);
+}

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The crew: the workers of an instance and the queues between them and the pump. A job goes from the pump to one
+ * worker and comes back; in between it belongs to that worker. The pump is woken through an eventfd.
+ *
+ * Thread rules: crew_* functions are the pump's; everything behind them is in worker.c. One lock, named in
+ * struct crew, never held over stage code.
+ */
+#ifndef ENGINE_CREW_H
+#define ENGINE_CREW_H
+
+#include <pthread.h>
+
+#include "engine/host.h"
+#include "link/inlet.h"
+#include "link/outlet.h"
+
+/* One call into stage code: a batch for a transform or a sink, or a cut for a source. */
+struct job {
+	/* given */
+	struct delivery *delivery; /* NULL: a source's cut */
+	uint64_t sequence;	   /* in which the pump handed it out */
+	uint64_t bytes;		   /* of the input: what may come back out of it */
+	uint32_t want;		   /* source: records */
+	size_t size_max;	   /* source: bytes */
+
+	/* answered */
+	struct outlet_output *outputs; /* one per port; NULL for a sink */
+	uint32_t port_count;
+	struct sl_cut cut;	   /* source */
+	bool is_end;		   /* source: nothing more */
+	bool is_canceled;	   /* source: stopped, nothing was put */
+	bool is_refused;	   /* the payload is malformed or there was no memory: nothing was done */
+	uint64_t consumed, dead;   /* records */
+	int64_t work_ns;
+
+	struct job *next;	/* in todo, done, or a worker's uncommitted */
+	struct job *next_begun; /* in begun */
+};
+
+void job_free(struct job *job);
+
+/* A queue of jobs, singly linked. */
+struct job_list {
+	struct job *head;
+	struct job **tail;
+	uint32_t count;
+};
+
+struct worker;
+
+struct crew {
+	struct host *host;
+	uint32_t worker_count;
+	struct worker *workers;
+	int wake_fd; /* eventfd: something is begun, done, started, finished or failed */
+
+	pthread_mutex_t lock; /* of all below */
+	pthread_cond_t wake;  /* todo or is_finishing changed */
+	struct job_list todo;
+	struct job_list done;
+	struct job_list begun; /* linked by next_begun */
+	uint32_t started, stopped;
+	bool is_finishing;
+	bool is_complete; /* with is_finishing: end, not stop */
+	bool has_failed;
+	bool is_final; /* with has_failed: restarting would not help */
+	struct err err; /* with has_failed */
+};
+
+/* Starts the workers; each runs the stage's start, then reports (crew_started). 0 or negative errno. */
+int crew_start(struct host *host, struct crew *crew, struct err *err);
+void crew_give(struct crew *crew, struct job *job);
+/* Takes what has come back since: the two lists are the caller's. */
+void crew_collect(struct crew *crew, struct job **ret_begun, struct job **ret_done);
+bool crew_has_started(struct crew *crew);
+/* 1 and the text: a worker failed and its process must exit; *ret_final: for good. */
+int crew_has_failed(struct crew *crew, struct err *err, bool *ret_final);
+/* After the last job: every worker commits, runs finish and stop, and ends. */
+void crew_finish(struct crew *crew, bool is_complete);
+bool crew_has_stopped(struct crew *crew);
+/* Joins the workers; only when crew_has_stopped. */
+void crew_join(struct crew *crew);
+
+#endif

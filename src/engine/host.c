@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/* See host.h: from START to the pump, and back out. */
+#include "engine/host.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/word.h"
+#include "config/schema.h"
+#include "engine/pump.h"
+#include "engine/registry.h"
+
+struct start {
+	struct word word;
+	char runtime[512];
+	int graph_fd;
+	int page_fd;
+};
+
+static int receive_start(int words, struct start *start)
+{
+	struct pollfd poll_words = { .fd = words, .events = POLLIN };
+	char *payload = malloc(WORD_PAYLOAD_MAX);
+	int fds[WORD_FDS_MAX] = { -1, -1 };
+	size_t size = 0;
+	int r = payload ? 0 : -ENOMEM;
+
+	while (r == 0) {
+		r = poll(&poll_words, 1, -1) < 0 && errno != EINTR ? -errno : 0;
+		if (r == 0)
+			r = word_receive(words, &start->word, payload, &size, fds);
+		if (r == 0)
+			r = -EPIPE;
+		if (r == -EAGAIN)
+			r = 0;
+	}
+	if (r > 0 && (start->word.type != WORD_START || size >= sizeof(start->runtime) || fds[1] < 0))
+		r = -EPROTO;
+	if (r > 0) {
+		memcpy(start->runtime, payload, size);
+		start->runtime[size] = '\0';
+		start->graph_fd = fds[0];
+		start->page_fd = fds[1];
+	}
+	free(payload);
+	return r < 0 ? r : 0;
+}
+
+static int map_graph(int fd, struct graph **ret_graph, struct err *err)
+{
+	struct stat st;
+	void *data;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "cannot read the graph: %s", err_name(errno));
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return err_set(err, -errno, "cannot map the graph: %s", err_name(errno));
+	r = graph_decode(data, (size_t)st.st_size, ret_graph, err);
+	(void)munmap(data, (size_t)st.st_size);
+	return r;
+}
+
+static int host_init(struct host *host, const struct start *start, struct graph **ret_graph, struct err *err)
+{
+	int r = map_graph(start->graph_fd, ret_graph, err);
+
+	if (r < 0)
+		return r;
+	host->graph = *ret_graph;
+	if (start->word.stage >= host->graph->stage_count)
+		return err_set(err, -EPROTO, "no such stage in the graph");
+	host->stage_index = start->word.stage;
+	host->stage = &host->graph->stages[host->stage_index];
+	host->impl = registry_find(host->stage->role, host->stage->impl);
+	if (!host->impl)
+		return err_set(err, -ENOENT, "no stage \"%s\" in this sluice-stage", host->stage->impl);
+	host->instance = start->word.instance;
+	host->epoch = start->word.epoch;
+	host->run = start->word.run;
+	host->page = page_map(start->page_fd, &r);
+	if (!host->page)
+		return err_set(err, r, "cannot map the counters: %s", err_name(r));
+	host->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (host->stop_fd < 0)
+		return err_set(err, -errno, "no eventfd: %s", err_name(errno));
+	for (int i = 0; i < PAGE_WORKERS_MAX; i++)
+		page_set(host->page->workers[i].state, PAGE_IDLE);
+	return 0;
+}
+
+/* Binds the options and opens the stage. */
+static int stage_open(struct host *host, struct sl_context *context, struct schema_bound **ret_bound, struct err *err)
+{
+	int r;
+
+	host->shared = calloc(1, host->impl->shared_size + 1);
+	if (!host->shared)
+		return err_set(err, -ENOMEM, "no memory");
+	r = schema_bind(host->impl->options, host->stage->options, host->shared, ret_bound, err);
+	if (r < 0)
+		return r;
+	context_init(context, host, NULL);
+	if (host->impl->open)
+		r = host->impl->open(context, host->shared);
+	if (r < 0)
+		(void)err_set(err, r, "%s", context->err.text[0] ? context->err.text : err_name(r));
+	return r;
+}
+
+static int say_failed(int words, const struct host *host, const struct err *err)
+{
+	struct word word = { .type = WORD_FAILED, .stage = host->stage_index, .instance = host->instance, .how = 1 };
+
+	(void)word_send(words, &word, err->text, strlen(err->text), NULL, 0);
+	return EXIT_FAILURE;
+}
+
+int host_main(int words)
+{
+	struct start start = { 0 };
+	struct host host = { 0 };
+	struct graph *graph = NULL;
+	struct schema_bound *bound = NULL;
+	struct sl_context context;
+	struct err err = { 0 };
+	int status;
+
+	if (receive_start(words, &start) < 0)
+		return EXIT_FAILURE;
+	if (host_init(&host, &start, &graph, &err) < 0 || stage_open(&host, &context, &bound, &err) < 0)
+		return say_failed(words, &host, &err);
+	(void)close(start.graph_fd);
+	(void)close(start.page_fd);
+	status = pump_run(&host, words, start.runtime);
+	if (host.impl->close)
+		host.impl->close(&context, host.shared);
+	schema_free(bound);
+	free(host.shared);
+	(void)close(host.stop_fd);
+	page_unmap(host.page);
+	graph_free(graph);
+	return status;
+}

@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * sluice-stage: one stage process, or one of the questions that need the stages' tables (--check, --list, --describe).
+ * Only the supervisor starts it as a stage: with its end of the words at WORD_CHILD_FD.
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sysexits.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/word.h"
+#include "config/describe.h"
+#include "config/report.h"
+#include "engine/host.h"
+#include "engine/registry.h"
+
+enum { OPT_CHECK = 256, OPT_LIST, OPT_DESCRIBE, OPT_REFERENCE, OPT_PAGE, OPT_INSTANCE, OPT_RUNTIME, OPT_GRAPH_FD, OPT_HELP, OPT_VERSION };
+
+/* clang-format off */
+static const struct option options[] = {
+	{ "check",     required_argument, NULL, OPT_CHECK },
+	{ "list",      no_argument,       NULL, OPT_LIST },
+	{ "describe",  required_argument, NULL, OPT_DESCRIBE },
+	{ "reference", no_argument,       NULL, OPT_REFERENCE },
+	{ "page",      required_argument, NULL, OPT_PAGE },
+	{ "instance",  required_argument, NULL, OPT_INSTANCE },
+	{ "runtime",   required_argument, NULL, OPT_RUNTIME },
+	{ "graph-fd",  required_argument, NULL, OPT_GRAPH_FD },
+	{ "help",      no_argument,       NULL, OPT_HELP },
+	{ "version",   no_argument,       NULL, OPT_VERSION },
+	{ 0 },
+};
+/* clang-format on */
+
+static const char usage[] =
+	"sluice-stage: one process of a stage. Only the supervisor starts it; you want `sluice`.\n"
+	"\n"
+	"  --check FILE [--runtime DIR] [--graph-fd N]   print every problem of a config; the resolved graph to N\n"
+	"  --list                                        the stages there are\n"
+	"  --describe STAGE                              the options of all stages of that name\n"
+	"  --reference                                   the option reference, as roff\n"
+	"  --page STAGE                                  its option table, as markdown\n"
+	"  --help, --version\n";
+
+struct request {
+	int what;
+	const char *argument;
+	const char *runtime;
+	int graph_fd;
+};
+
+/* Every stage of that name, in each of its roles; EX_USAGE when there is none. */
+static int describe(const char *name, void (*print)(const struct sl_stage *, FILE *))
+{
+	bool is_known = false;
+
+	for (unsigned i = 0; registry_at(i); i++) {
+		if (strcmp(registry_at(i)->name, name) != 0)
+			continue;
+		print(registry_at(i), stdout);
+		is_known = true;
+	}
+	if (!is_known)
+		(void)fprintf(stderr, "no stage \"%s\": `sluice list` shows those there are\n", name);
+	return is_known ? EXIT_SUCCESS : 2;
+}
+
+/* A stage process: never without its supervisor, which is our parent or gone. */
+static int run_instance(void)
+{
+	int type = 0;
+	socklen_t size = sizeof(type);
+
+	if (getsockopt(WORD_CHILD_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) {
+		(void)fputs("sluice-stage --instance is for the supervisor only\n", stderr);
+		return 2;
+	}
+	log_set_prefixed(true);
+	/* The terminal's Ctrl-C is the supervisor's business. */
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_IGN);
+	return host_main(WORD_CHILD_FD);
+}
+
+static int answer(const struct request *request)
+{
+	switch (request->what) {
+	case OPT_CHECK:
+		return report_check(request->argument, request->runtime, &registry_stages, stderr, request->graph_fd);
+	case OPT_LIST:
+		describe_list(&registry_stages, stdout);
+		return EXIT_SUCCESS;
+	case OPT_DESCRIBE:
+		return describe(request->argument, describe_print);
+	case OPT_PAGE:
+		return describe(request->argument, describe_markdown);
+	case OPT_REFERENCE:
+		describe_roff(&registry_stages, stdout);
+		return EXIT_SUCCESS;
+	case OPT_INSTANCE:
+		return run_instance();
+	case OPT_HELP:
+		(void)fputs(usage, stdout);
+		return EXIT_SUCCESS;
+	case OPT_VERSION:
+		(void)puts("sluice-stage " SLUICE_VERSION);
+		return EXIT_SUCCESS;
+	default:
+		(void)fputs(usage, stderr);
+		return 2;
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct request request = { .graph_fd = -1 };
+	int c;
+
+	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
+		if (c == '?')
+			return 2;
+		if (c == OPT_RUNTIME) {
+			request.runtime = optarg;
+		} else if (c == OPT_GRAPH_FD) {
+			request.graph_fd = atoi(optarg);
+		} else {
+			request.what = c == 'h' ? OPT_HELP : c;
+			request.argument = optarg;
+		}
+	}
+	return answer(&request);
+}

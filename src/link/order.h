@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Order restored: the re-sequencer of an inlet where all positions meet. One lane per (run, origin, path); a batch is handed
+ * on when every position of its lane below it has been, is below the floor, or when it repeats what was. The first
+ * batch of an origin also waits for the end of the origin that its source read before.
+ *
+ * What is held back belongs to the upstream outlets' retention, which bounds it.
+ */
+#ifndef LINK_ORDER_H
+#define LINK_ORDER_H
+
+#include "link/inlet.h"
+
+struct order;
+struct order *order_new(struct link_env *env);
+void order_free(struct order *order); /* drops what is held back */
+
+/* Takes the delivery. 0 or -ENOMEM (not taken). */
+int order_add(struct order *order, struct delivery *delivery);
+/* The next one to hand on, or NULL. Call until NULL after every order_add and every risen floor. */
+struct delivery *order_next(struct order *order);
+/* Drops what came from a process that was reaped: it will come again. */
+void order_drop(struct order *order, const struct inlet *inlet, uint32_t instance, uint32_t epoch);
+/* Forgets lanes of origins that nobody names any more. */
+void order_forget(struct order *order);
+uint32_t order_held(const struct order *order); /* batches */
+
+#endif

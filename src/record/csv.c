@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The csv format over libcsv. Reading feeds it one physical line at a time, so that the position behind each record is exact;
+ * a quoted newline just makes a record of several feeds. Fields are strings; spaces belong to them.
+ */
+#include "record/codec.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <csv.h>
+
+#define NO_QUOTE 0xff /* a byte that valid UTF-8 never has */
+
+struct csv_reader {
+	struct csv_parser parser;
+	const struct sl_codec *codec;
+	bool is_open;	/* inside a record: a quoted newline */
+	bool has_begun; /* the stream: a byte-order mark is behind us */
+	bool is_broken; /* this record */
+	struct sl_writer *out;
+	struct sl_writer record; /* the one being read: it may have more lines than the window */
+	/* the header, as the keys go out */
+	char **columns;
+	size_t *sizes;
+	uint32_t column_count;
+	uint32_t fields; /* of this record so far */
+	uint32_t rows;	 /* completed in this feed */
+	uint64_t lines;	 /* of this record so far */
+	bool wants_header;
+	int error;
+	char reason[128];
+};
+
+static int no_space(unsigned char c)
+{
+	(void)c;
+	return 0;
+}
+
+static int parser_init(struct csv_reader *csv)
+{
+	if (csv_init(&csv->parser, CSV_STRICT | CSV_STRICT_FINI) != 0)
+		return -ENOMEM;
+	csv_set_delim(&csv->parser, (unsigned char)(csv->codec->delimiter ? csv->codec->delimiter : ','));
+	csv_set_quote(&csv->parser,
+		csv->codec->no_quoting ? NO_QUOTE : (unsigned char)(csv->codec->quote ? csv->codec->quote : '"'));
+	csv_set_space_func(&csv->parser, no_space);
+	return 0;
+}
+
+static int add_column(struct csv_reader *csv, const char *name, size_t size)
+{
+	char **columns = reallocarray(csv->columns, csv->column_count + 1, sizeof(*columns));
+	size_t *sizes;
+
+	if (!columns)
+		return -ENOMEM;
+	csv->columns = columns;
+	sizes = reallocarray(csv->sizes, csv->column_count + 1, sizeof(*sizes));
+	if (!sizes)
+		return -ENOMEM;
+	csv->sizes = sizes;
+	columns[csv->column_count] = strndup(name, size);
+	if (!columns[csv->column_count])
+		return -ENOMEM;
+	sizes[csv->column_count] = strlen(columns[csv->column_count]);
+	csv->column_count++;
+	return 0;
+}
+
+int csv_reader_new(const struct sl_codec *codec, struct csv_reader **ret)
+{
+	struct csv_reader *csv = calloc(1, sizeof(*csv));
+	int r = 0;
+
+	if (!csv)
+		return -ENOMEM;
+	*ret = csv;
+	csv->codec = codec;
+	csv->wants_header = !codec->columns;
+	for (uint32_t i = 0; codec->columns && i < codec->column_count && r == 0; i++)
+		r = add_column(csv, codec->columns[i], strlen(codec->columns[i]));
+	return r < 0 ? r : parser_init(csv);
+}
+
+void csv_reader_free(struct csv_reader *csv)
+{
+	if (!csv)
+		return;
+	for (uint32_t i = 0; i < csv->column_count; i++)
+		free(csv->columns[i]);
+	free(csv->columns);
+	free(csv->sizes);
+	csv_free(&csv->parser);
+	sl_writer_fini(&csv->record);
+	free(csv);
+}
+
+bool csv_reader_is_open(const struct csv_reader *csv)
+{
+	return csv->is_open;
+}
+
+static void on_field(void *field, size_t size, void *user)
+{
+	struct csv_reader *csv = user;
+	uint32_t i = csv->fields++;
+
+	if (csv->wants_header) {
+		if (add_column(csv, field ? field : "", size) < 0)
+			csv->error = -ENOMEM;
+		return;
+	}
+	if (i >= csv->column_count)
+		return;
+	if (i == 0)
+		sl_put_map(&csv->record, csv->column_count);
+	sl_put_str(&csv->record, csv->columns[i], csv->sizes[i]);
+	sl_put_str(&csv->record, field ? field : "", size);
+}
+
+static void on_row(int newline, void *user)
+{
+	struct csv_reader *csv = user;
+
+	(void)newline;
+	csv->rows++;
+	csv->is_open = false;
+	if (csv->wants_header) {
+		csv->wants_header = false;
+	} else if (csv->fields != csv->column_count) {
+		csv->is_broken = true;
+		(void)snprintf(csv->reason, sizeof(csv->reason), "expected %u fields, found %u", csv->column_count, csv->fields);
+	} else {
+		sl_put_value(csv->out, (struct sl_value){ csv->record.data, csv->record.size });
+		if (csv->record.error || sl_record_done(csv->out) < 0)
+			csv->error = -ENOMEM;
+	}
+	csv->fields = 0;
+	sl_writer_reset(&csv->record);
+}
+
+static int restart(struct csv_reader *csv)
+{
+	csv_free(&csv->parser);
+	sl_writer_reset(&csv->record);
+	csv->is_open = false;
+	csv->fields = 0;
+	csv->is_broken = true;
+	return parser_init(csv);
+}
+
+/* Feeds one physical line. The record goes on behind it while a quote is open. */
+static int feed(struct csv_reader *csv, const char *text, size_t size, bool is_last)
+{
+	size_t used;
+
+	csv->rows = 0;
+	csv->is_broken = false;
+	csv->is_open = true;
+	if (!json_is_utf8(text, size)) {
+		(void)snprintf(csv->reason, sizeof(csv->reason), "invalid UTF-8");
+		return restart(csv);
+	}
+	used = csv_parse(&csv->parser, text, size, on_field, on_row, csv);
+	if (used != size || (is_last && csv_fini(&csv->parser, on_field, on_row, csv) != 0)) {
+		(void)snprintf(csv->reason, sizeof(csv->reason), "a quote that is not closed, or stands inside an unquoted field");
+		return csv_error(&csv->parser) == CSV_ENOMEM ? -ENOMEM : restart(csv);
+	}
+	/* A line that gave no row is blank unless a field has begun. */
+	if (csv->rows == 0 && csv->parser.pstate == 0)
+		csv->is_open = false;
+	return csv->error;
+}
+
+static void skip_mark(struct sl_decoder *d)
+{
+	if (d->end - d->begin >= 3 && memcmp(d->data + d->begin, "\xef\xbb\xbf", 3) == 0)
+		decoder_eat(d, 3, 0);
+	d->csv->has_begun = true;
+}
+
+int csv_eat(struct sl_decoder *d, struct sl_writer *out)
+{
+	struct csv_reader *csv = d->csv;
+	size_t size;
+	int r;
+
+	csv->codec = &d->codec;
+	csv->out = out;
+	if (!csv->has_begun && (d->end - d->begin >= 3 || d->at_end))
+		skip_mark(d);
+	size = decoder_line_size(d);
+	if (size == 0) {
+		if (d->end - d->begin > decoder_record_max(d))
+			return decoder_broken(d, "line %llu is longer than record_max", (unsigned long long)d->line);
+		return d->at_end ? EATEN_END : EATEN_NOTHING;
+	}
+	r = feed(csv, d->data + d->begin, size, d->at_end && d->begin + size == d->end);
+	if (r < 0)
+		return r;
+	if (csv->is_broken)
+		decoder_refuse(d, csv->reason, d->data + d->begin, size);
+	decoder_eat(d, size, 1);
+	return EATEN_RECORD;
+}
+
+/* --- writing ------------------------------------------------------------------------------------ */
+
+static int columns_from(struct sl_encoder *e, struct sl_value record)
+{
+	struct sl_cursor cursor = sl_walk(record);
+	struct sl_value key, value;
+	uint32_t count = e->codec.columns ? e->codec.column_count : sl_count(record);
+
+	e->columns = calloc(count ? count : 1, sizeof(char *));
+	if (!e->columns)
+		return -ENOMEM;
+	while (e->column_count < count) {
+		const char *text = e->codec.columns ? e->codec.columns[e->column_count] : "";
+		size_t size = strlen(text);
+
+		if (!e->codec.columns && (!sl_next(&cursor, &key, &value) || !sl_get_str(key, &text, &size))) {
+			e->reason = "a map has a key that is no string";
+			return -EINVAL;
+		}
+		e->columns[e->column_count] = strndup(text, size);
+		if (!e->columns[e->column_count++])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+void csv_encoder_fini(struct sl_encoder *e)
+{
+	for (uint32_t i = 0; e->columns && i < e->column_count; i++)
+		free(e->columns[i]);
+	free(e->columns);
+}
+
+/* Appends `text` as a field, quoted when it must be. */
+static int put_field(struct sl_encoder *e, const char *text, size_t size)
+{
+	char quote = e->codec.quote ? e->codec.quote : '"';
+	char delimiter = e->codec.delimiter ? e->codec.delimiter : ',';
+	bool needs = memchr(text, quote, size) || memchr(text, delimiter, size) || memchr(text, '\n', size) || memchr(text, '\r', size);
+	char *at;
+
+	if (needs && e->codec.no_quoting) {
+		e->reason = "a field holds the delimiter or a newline, and quoting is off";
+		return -EINVAL;
+	}
+	if (!json_text_reserve(&e->text, 2 * size + 2))
+		return -ENOMEM;
+	at = e->text.data + e->text.size;
+	if (needs)
+		*at++ = quote;
+	for (size_t i = 0; i < size; i++) {
+		if (text[i] == quote && needs)
+			*at++ = quote;
+		*at++ = text[i];
+	}
+	if (needs)
+		*at++ = quote;
+	e->text.size = (size_t)(at - e->text.data);
+	return 0;
+}
+
+static int put_value(struct sl_encoder *e, struct sl_value value)
+{
+	struct json_text json = { 0 };
+	const char *text;
+	size_t size;
+	int r;
+
+	if (!value.data || sl_kind(value) == SL_NIL)
+		return 0;
+	if (sl_get_str(value, &text, &size))
+		return put_field(e, text, size);
+	r = json_write(&json, value, &e->reason);
+	if (r == 0)
+		r = put_field(e, json.data, json.size);
+	json_text_free(&json);
+	return r;
+}
+
+static int put_char(struct sl_encoder *e, char c)
+{
+	if (!json_text_reserve(&e->text, 1))
+		return -ENOMEM;
+	e->text.data[e->text.size++] = c;
+	return 0;
+}
+
+static int put_header(struct sl_encoder *e)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < e->column_count && r == 0; i++) {
+		if (i > 0)
+			r = put_char(e, e->codec.delimiter ? e->codec.delimiter : ',');
+		if (r == 0)
+			r = put_field(e, e->columns[i], strlen(e->columns[i]));
+	}
+	return r < 0 ? r : put_char(e, '\n');
+}
+
+static bool is_column(const struct sl_encoder *e, const char *name, size_t size)
+{
+	for (uint32_t i = 0; i < e->column_count; i++)
+		if (strlen(e->columns[i]) == size && memcmp(e->columns[i], name, size) == 0)
+			return true;
+	return false;
+}
+
+/* A column that the header does not have would be lost. */
+static int check_columns(struct sl_encoder *e, struct sl_value record)
+{
+	struct sl_cursor cursor = sl_walk(record);
+	struct sl_value key, value;
+	const char *name;
+	size_t size;
+
+	while (sl_next(&cursor, &key, &value)) {
+		if (sl_get_str(key, &name, &size) && is_column(e, name, size))
+			continue;
+		(void)snprintf(e->reason_text, sizeof(e->reason_text), "field `%.*s` is no column: name all `columns` of the file",
+			sl_get_str(key, &name, &size) ? (int)size : 0, sl_get_str(key, &name, &size) ? name : "");
+		e->reason = e->reason_text;
+		return -EINVAL;
+	}
+	return 0;
+}
+
+static int put_row(struct sl_encoder *e, struct sl_value record)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < e->column_count && r == 0; i++) {
+		if (i > 0)
+			r = put_char(e, e->codec.delimiter ? e->codec.delimiter : ',');
+		if (r == 0)
+			r = put_value(e, sl_find(record, e->columns[i], strlen(e->columns[i])));
+	}
+	return r < 0 ? r : put_char(e, '\n');
+}
+
+int csv_encode(struct sl_encoder *e, struct sl_value record)
+{
+	size_t before = e->text.size;
+	int r = 0;
+
+	if (sl_kind(record) != SL_MAP || sl_count(record) == 0) {
+		e->reason = "csv takes maps with at least one field";
+		return -EINVAL;
+	}
+	if (!e->columns)
+		r = columns_from(e, record);
+	if (r == 0)
+		r = check_columns(e, record);
+	if (r == 0 && e->count == 0 && !e->codec.no_header)
+		r = put_header(e);
+	if (r == 0)
+		r = put_row(e, record);
+	if (r < 0)
+		e->text.size = before;
+	if (r < 0 && e->count == 0) {
+		csv_encoder_fini(e);
+		e->columns = NULL;
+		e->column_count = 0;
+	}
+	return r;
+}

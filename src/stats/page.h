@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One page of counters per instance, in a memfd that the supervisor makes and every successor inherits: so counts
+ * outlive a process. The instance writes, the supervisor reads; relaxed atomics, no locks. For display and for
+ * finding hung workers; conservation is counted elsewhere (link/tally.h).
+ */
+#ifndef STATS_PAGE_H
+#define STATS_PAGE_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#define PAGE_WORKERS_MAX 64
+
+enum page_worker_state { PAGE_IDLE, PAGE_BUSY, PAGE_WAITING };
+
+struct page_worker {
+	_Atomic uint32_t state;
+	_Atomic uint64_t calls; /* into stage code: a worker that is busy while this stands still is hung */
+};
+
+/* What holds the instance up, for people. */
+enum page_blocked { PAGE_FREE, PAGE_NO_INPUT, PAGE_NO_CREDIT, PAGE_NO_ROOM };
+
+struct page {
+	_Atomic uint64_t records_in;
+	_Atomic uint64_t records_out;
+	_Atomic uint64_t records_dead;
+	_Atomic uint64_t batches_in;
+	_Atomic uint64_t batches_again;	 /* given again after a death */
+	_Atomic uint64_t progress_done;	 /* sources */
+	_Atomic uint64_t progress_total; /* 0: unknown */
+	_Atomic uint32_t progress_is_bytes;
+	_Atomic uint32_t blocked;
+	_Atomic uint64_t queued;     /* batches at hand, not begun */
+	_Atomic uint64_t held_bytes; /* retention */
+	_Atomic uint64_t position;   /* source: end of the last batch cut */
+	_Atomic uint64_t settled;    /* source: floor of the current origin */
+	_Atomic int64_t pump_beat_ns;
+	_Atomic int64_t first_record_ns; /* monotonic: the first record in (sink) or out (others); 0: none yet */
+	struct page_worker workers[PAGE_WORKERS_MAX];
+};
+
+#define page_add(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
+#define page_set(counter, n) atomic_store_explicit(&(counter), (n), memory_order_relaxed)
+#define page_get(counter) atomic_load_explicit(&(counter), memory_order_relaxed)
+
+/* Makes a page: a descriptor (close-on-exec), or negative errno. */
+int page_create(void);
+/* Maps it, read and write; NULL and -errno in *ret_error. The descriptor may be closed afterwards. */
+struct page *page_map(int fd, int *ret_error);
+void page_unmap(struct page *page);
+
+#endif

@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT */
+/* See child.h. */
+#include "supervisor/child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+int child_init(struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance)
+{
+	int r;
+
+	*child = (struct child){
+		.supervisor = supervisor,
+		.stage = stage,
+		.instance = instance,
+		.words = -1,
+		.errors = -1,
+		.page_fd = -1,
+	};
+	(void)snprintf(child->name, sizeof(child->name), "%s.%u", supervisor_graph(supervisor)->stages[stage].name, instance);
+	r = page_create();
+	if (r < 0)
+		return r;
+	child->page_fd = r;
+	child->page = page_map(child->page_fd, &r);
+	return child->page ? 0 : r;
+}
+
+void child_release(struct child *child)
+{
+	child->exit_source = sd_event_source_unref(child->exit_source);
+	child->words_source = sd_event_source_unref(child->words_source);
+	child->errors_source = sd_event_source_unref(child->errors_source);
+	if (child->words >= 0)
+		(void)close(child->words);
+	if (child->errors >= 0)
+		(void)close(child->errors);
+	child->words = -1;
+	child->errors = -1;
+	child->pid = 0;
+	child->line_size = 0;
+}
+
+void child_fini(struct child *child)
+{
+	child_release(child);
+	child->timer = sd_event_source_unref(child->timer);
+	page_unmap(child->page);
+	if (child->page_fd >= 0)
+		(void)close(child->page_fd);
+}
+
+/* --- spawning ----------------------------------------------------------------------------------- */
+
+struct ends {
+	int words;  /* the child's */
+	int errors; /* the write end */
+};
+
+static void keep_or_null(bool keep, int fd)
+{
+	int null;
+
+	if (keep)
+		return;
+	null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	if (null >= 0 && null != fd)
+		(void)dup2(null, fd);
+}
+
+/* In the child, between fork and exec: async-signal-safe calls only. */
+static void become(const struct child *child, enum sl_role role, struct ends ends, pid_t parent)
+{
+	char name[96];
+	char *argv[] = { "sluice-stage", "--instance", name, NULL };
+	sigset_t none;
+
+	/* Nobody may outlive the supervisor, not even if it dies before this line. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
+		_exit(127);
+	(void)strncpy(name, child->name, sizeof(name) - 1);
+	name[sizeof(name) - 1] = '\0';
+	(void)signal(SIGINT, SIG_IGN);
+	(void)signal(SIGTERM, SIG_IGN);
+	(void)signal(SIGHUP, SIG_IGN);
+	(void)signal(SIGPIPE, SIG_DFL);
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	keep_or_null(role == SL_SOURCE, STDIN_FILENO);
+	keep_or_null(role == SL_SINK, STDOUT_FILENO);
+	/* The words may stand at the very number that stderr's end goes to, or the other way round. */
+	int words = fcntl(ends.words, F_DUPFD, 10);
+
+	if (dup2(ends.errors, STDERR_FILENO) < 0 || dup2(words, WORD_CHILD_FD) < 0)
+		_exit(127);
+	(void)close_range(WORD_CHILD_FD + 1, ~0U, 0);
+	(void)execv(plan_stage_program(), argv);
+	_exit(127);
+}
+
+static int make_ends(struct child *child, struct ends *ret, struct err *err)
+{
+	int words[2], errors[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, words) < 0)
+		return err_set(err, -errno, "cannot make a socket pair for %s: %s", child->name, err_name(errno));
+	if (pipe2(errors, O_CLOEXEC) < 0) {
+		int error = errno;
+
+		(void)close(words[0]);
+		(void)close(words[1]);
+		return err_set(err, -error, "cannot make a pipe for %s: %s", child->name, err_name(error));
+	}
+	(void)fcntl(errors[0], F_SETFL, O_NONBLOCK);
+	child->words = words[0];
+	child->errors = errors[0];
+	*ret = (struct ends){ .words = words[1], .errors = errors[1] };
+	return 0;
+}
+
+int child_spawn(struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err)
+{
+	struct word start = {
+		.type = WORD_START,
+		.stage = child->stage,
+		.instance = child->instance,
+		.epoch = child->epoch + 1,
+		.run = run,
+	};
+	int fds[2] = { graph_fd, child->page_fd };
+	pid_t parent = getpid();
+	struct ends ends = { -1, -1 };
+	int r = make_ends(child, &ends, err);
+
+	if (r < 0)
+		return r;
+	child->epoch++;
+	child->reason[0] = '\0';
+	child->said_final = false;
+	child->was_ready = false;
+	page_set(child->page->pump_beat_ns, 0);
+	(void)plan_stage_program(); /* resolved before the fork */
+	child->pid = fork();
+	if (child->pid == 0)
+		become(child, plan->graph->stages[child->stage].role, ends, parent);
+	r = child->pid < 0 ? -errno : 0;
+	(void)close(ends.words);
+	(void)close(ends.errors);
+	if (r < 0) {
+		child_release(child);
+		return err_set(err, r, "cannot fork for %s: %s", child->name, err_name(r));
+	}
+	/* A refusal here means that it died already: its end will tell. */
+	(void)word_send(child->words, &start, plan->runtime, strlen(plan->runtime), fds, 2);
+	return 0;
+}
+
+void child_say(struct child *child, enum word_type type, const struct child *about)
+{
+	struct word word = { .type = type };
+
+	if (about) {
+		word.stage = about->stage;
+		word.instance = about->instance;
+		word.epoch = about->epoch;
+		word.how = about->how;
+	}
+	if (child->words >= 0)
+		(void)word_send(child->words, &word, NULL, 0, NULL, 0);
+}
+
+/* --- stderr ------------------------------------------------------------------------------------- */
+
+static void give_line(struct child *child, child_line_fn *line, char *text)
+{
+	int level = LOG_LEVEL_WARNING;
+
+	if (text[0] == '<' && text[1] >= '0' && text[1] <= '7' && text[2] == '>') {
+		level = text[1] - '0';
+		text += 3;
+	}
+	line(child, level, text);
+}
+
+static void split_lines(struct child *child, child_line_fn *line)
+{
+	char *begin = child->line;
+	char *end;
+
+	while ((end = memchr(begin, '\n', child->line_size - (size_t)(begin - child->line)))) {
+		*end = '\0';
+		give_line(child, line, begin);
+		begin = end + 1;
+	}
+	child->line_size -= (size_t)(begin - child->line);
+	memmove(child->line, begin, child->line_size);
+	if (child->line_size == sizeof(child->line) - 1) {
+		child->line[child->line_size] = '\0';
+		give_line(child, line, child->line);
+		child->line_size = 0;
+	}
+}
+
+int child_read_errors(struct child *child, child_line_fn *line)
+{
+	for (int i = 0; i < 16; i++) {
+		ssize_t size = read(child->errors, child->line + child->line_size, sizeof(child->line) - 1 - child->line_size);
+
+		if (size < 0 && errno == EINTR)
+			continue;
+		if (size <= 0)
+			return size < 0 && errno == EAGAIN;
+		child->line_size += (size_t)size;
+		split_lines(child, line);
+	}
+	return 1;
+}

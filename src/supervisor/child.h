@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One child: an instance's process, its words, its stderr. Spawning and reading only; what follows from a word or a
+ * death is decided in supervisor.c.
+ */
+#ifndef SUPERVISOR_CHILD_H
+#define SUPERVISOR_CHILD_H
+
+#include <systemd/sd-event.h>
+
+#include "base/log.h"
+#include "base/word.h"
+#include "supervisor/supervisor.h"
+
+struct child {
+	struct supervisor *supervisor;
+	uint32_t stage;
+	uint32_t instance;
+	char name[64]; /* "vat.1" */
+	enum child_state state;
+	uint32_t epoch; /* of the process that is there, or was last; 0: none yet */
+	pid_t pid;
+	uint32_t restarts;
+	int words;   /* -1: none */
+	int errors;  /* the read end of its stderr; -1: none */
+	int page_fd;
+	struct page *page;
+	sd_event_source *exit_source, *words_source, *errors_source, *timer;
+	enum word_how how;   /* of DONE */
+	bool was_ready;	     /* this process */
+	bool said_final;     /* FAILED: restarting would not help */
+	char reason[1024];   /* FAILED: its text; or why we killed it */
+	char line[LOG_LINE_MAX]; /* of stderr, incomplete */
+	size_t line_size;
+	/* hang watch */
+	uint64_t calls[PAGE_WORKERS_MAX];
+	int64_t calls_since[PAGE_WORKERS_MAX];
+};
+
+/* Makes the page. 0 or negative errno. */
+int child_init(struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance);
+void child_fini(struct child *child);
+
+/*
+ * Starts the process and says START. The callbacks are registered by the caller on child->pid, ->words, ->errors. 0 or
+ * negative errno with `err`; then nothing is left.
+ */
+int child_spawn(struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err);
+/* Closes what belonged to the process that is gone. */
+void child_release(struct child *child);
+/* Says a word; a child that does not listen will be reaped soon. */
+void child_say(struct child *child, enum word_type type, const struct child *about);
+
+/* Reads stderr: calls `line` for each whole line, with the level that its <N> says (default: warning). 0: end, 1: more later. */
+typedef void child_line_fn(struct child *child, int level, const char *text);
+int child_read_errors(struct child *child, child_line_fn *line);
+
+#endif

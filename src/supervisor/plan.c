@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: MIT */
+/* See plan.h. */
+#include "supervisor/plan.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <sysexits.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+
+const char *plan_stage_program(void)
+{
+	static char path[PATH_MAX];
+	ssize_t size;
+	char *slash;
+
+	if (path[0])
+		return path;
+	size = readlink("/proc/self/exe", path, sizeof(path) - 32);
+	if (size > 0) {
+		path[size] = '\0';
+		slash = strrchr(path, '/');
+		memcpy(slash + 1, "sluice-stage", sizeof("sluice-stage"));
+		if (access(path, X_OK) == 0)
+			return path;
+	}
+	(void)snprintf(path, sizeof(path), "%s/sluice-stage", SLUICE_LIBEXECDIR);
+	return path;
+}
+
+/* --- the check ---------------------------------------------------------------------------------- */
+
+static void exec_check(const char *file, const char *runtime, int graph_fd)
+{
+	char fd_text[16];
+	const char *argv[8] = { "sluice-stage", "--check", file, "--graph-fd", fd_text };
+	sigset_t none;
+
+	(void)snprintf(fd_text, sizeof(fd_text), "%d", graph_fd);
+	if (runtime) {
+		argv[5] = "--runtime";
+		argv[6] = runtime;
+	}
+	(void)sigemptyset(&none);
+	(void)sigprocmask(SIG_SETMASK, &none, NULL);
+	(void)fcntl(graph_fd, F_SETFD, 0);
+	(void)execv(plan_stage_program(), (char *const *)argv);
+	(void)dprintf(STDERR_FILENO, "cannot run %s: %s\n", plan_stage_program(), err_name(errno));
+	_exit(127);
+}
+
+/* 0: the graph is in `graph_fd`; -EINVAL: the config is wrong. */
+static int run_check(const char *file, const char *runtime, int graph_fd, struct err *err)
+{
+	pid_t pid = fork();
+	int status;
+
+	if (pid < 0)
+		return err_set(err, -errno, "cannot fork: %s", err_name(errno));
+	if (pid == 0)
+		exec_check(file, runtime, graph_fd);
+	while (waitpid(pid, &status, 0) < 0)
+		if (errno != EINTR)
+			return err_set(err, -errno, "cannot wait for the check: %s", err_name(errno));
+	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
+		return 0;
+	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG)
+		return -EINVAL;
+	return err_set(err, -ECHILD, "the check of %s did not end well (status %d)", file, status);
+}
+
+static int read_graph(int fd, struct graph **ret_graph, struct err *err)
+{
+	struct stat st;
+	void *data;
+	int r;
+
+	if (fstat(fd, &st) < 0 || st.st_size == 0)
+		return err_set(err, -EBADMSG, "the check gave no graph");
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return err_set(err, -errno, "cannot map the graph: %s", err_name(errno));
+	r = graph_decode(data, (size_t)st.st_size, ret_graph, err);
+	(void)munmap(data, (size_t)st.st_size);
+	return r;
+}
+
+/* --- the folders -------------------------------------------------------------------------------- */
+
+static int compose(char *path, const char *folder, const char *middle, const char *name)
+{
+	int size = snprintf(path, PATH_MAX, "%s%s%s", folder, middle, name);
+
+	return size < 0 || size >= PATH_MAX ? -ENAMETOOLONG : 0;
+}
+
+/* systemd gives a list where several are configured; ours is the first. */
+static int from_environment(char *path, const char *variable, const char *middle, const char *name)
+{
+	const char *value = getenv(variable);
+	char first[PATH_MAX];
+
+	if (!value || value[0] != '/')
+		return 0;
+	(void)snprintf(first, sizeof(first), "%.*s", (int)strcspn(value, ":"), value);
+	return compose(path, first, middle, name) < 0 ? -ENAMETOOLONG : 1;
+}
+
+static int find_state(struct plan *plan, const char *option)
+{
+	int r;
+
+	if (option)
+		return compose(plan->state, option, "", "");
+	r = from_environment(plan->state, "STATE_DIRECTORY", "", "");
+	if (r == 0)
+		r = from_environment(plan->state, "XDG_STATE_HOME", "/sluice/", plan->graph->name);
+	if (r == 0)
+		r = from_environment(plan->state, "HOME", "/.local/state/sluice/", plan->graph->name);
+	if (r == 0)
+		r = compose(plan->state, "/var/lib/sluice/", "", plan->graph->name);
+	return r < 0 ? r : 0;
+}
+
+static int find_runtime(struct plan *plan, const char *option)
+{
+	char own[64];
+	int r;
+
+	if (option)
+		return compose(plan->runtime, option, "", "");
+	(void)snprintf(own, sizeof(own), "/sluice-%u/", (unsigned)getuid());
+	r = from_environment(plan->runtime, "RUNTIME_DIRECTORY", "", "");
+	if (r == 0)
+		r = from_environment(plan->runtime, "XDG_RUNTIME_DIR", "/sluice/", plan->graph->name);
+	if (r == 0)
+		r = from_environment(plan->runtime, "TMPDIR", own, plan->graph->name);
+	if (r == 0)
+		r = compose(plan->runtime, "/tmp", own, plan->graph->name);
+	return r < 0 ? r : 0;
+}
+
+/* The kernel takes 107 bytes of a socket's path. */
+static int check_sockets(const struct plan *plan, struct err *err)
+{
+	size_t limit = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
+
+	for (uint32_t s = 0; s < plan->graph->stage_count; s++) {
+		const struct graph_stage *stage = &plan->graph->stages[s];
+
+		for (uint32_t p = 0; p < stage->port_count; p++) {
+			char path[PATH_MAX + 128];
+			int size = snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime, stage->name, stage->ports[p],
+				stage->processes - 1);
+
+			if ((size_t)size > limit)
+				return err_set(err, -ENAMETOOLONG,
+					"the socket path %s has %d bytes, and the kernel takes %zu: give a shorter folder with --runtime",
+					path, size, limit);
+		}
+	}
+	return 0;
+}
+
+int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan, struct err *err)
+{
+	_cleanup_close_ int graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
+	struct plan plan = { .state_lock = -1, .runtime_lock = -1 };
+	int r;
+
+	if (graph_fd < 0)
+		return err_set(err, -errno, "no memory file: %s", err_name(errno));
+	r = run_check(file, runtime, graph_fd, err);
+	if (r == 0)
+		r = read_graph(graph_fd, &plan.graph, err);
+	if (r < 0)
+		return r;
+	if (find_state(&plan, state) < 0 || find_runtime(&plan, runtime) < 0)
+		r = err_set(err, -ENAMETOOLONG, "the path of the state or runtime folder is too long");
+	else
+		r = check_sockets(&plan, err);
+	if (r < 0) {
+		graph_free(plan.graph);
+		return r;
+	}
+	*ret_plan = plan;
+	return 0;
+}
+
+/* --- the locks ---------------------------------------------------------------------------------- */
+
+static int make_folders(const char *path, struct err *err)
+{
+	char part[PATH_MAX];
+
+	for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
+		const char *end = strchr(slash + 1, '/');
+
+		(void)snprintf(part, sizeof(part), "%.*s", end ? (int)(end - path) : (int)strlen(path), path);
+		if (mkdir(part, 0700) < 0 && errno != EEXIST)
+			return err_set(err, -errno, "cannot make the folder %s: %s", part, err_name(errno));
+	}
+	return 0;
+}
+
+/* A folder for sockets must be ours alone: whoever may write there could pose as a stage. */
+static int check_private(const char *path, struct err *err)
+{
+	struct stat st;
+
+	if (stat(path, &st) < 0)
+		return err_set(err, -errno, "cannot look at %s: %s", path, err_name(errno));
+	if (!S_ISDIR(st.st_mode))
+		return err_set(err, -ENOTDIR, "%s is no folder: give another with --runtime", path);
+	if (st.st_uid != geteuid() || (st.st_mode & 022))
+		return err_set(err, -EPERM, "others may write to %s: chmod 700 it, or give another folder with --runtime", path);
+	return 0;
+}
+
+static int lock_folder(const char *folder, int *ret_fd, struct err *err)
+{
+	char path[PATH_MAX + 8], pid[32] = "";
+	_cleanup_close_ int fd = -1;
+	ssize_t size;
+
+	(void)snprintf(path, sizeof(path), "%s/lock", folder);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open %s: %s", path, err_name(errno));
+	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+		size = pread(fd, pid, sizeof(pid) - 1, 0);
+		pid[size > 0 ? size : 0] = '\0';
+		pid[strcspn(pid, "\n")] = '\0';
+		return err_set(err, -EBUSY, "%s is in use by the supervisor with pid %s: stop that one, or set another `name`",
+			folder, pid[0] ? pid : "?");
+	}
+	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
+		return err_set(err, -errno, "cannot write %s: %s", path, err_name(errno));
+	*ret_fd = take_fd(fd);
+	return 0;
+}
+
+/* The state folder belongs to one config file, whose path it names. */
+static int own_state(const struct plan *plan, struct err *err)
+{
+	char path[PATH_MAX + 8], owner[PATH_MAX] = "";
+	_cleanup_close_ int fd = -1;
+	ssize_t size;
+
+	(void)snprintf(path, sizeof(path), "%s/config", plan->state);
+	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return err_set(err, -errno, "cannot open %s: %s", path, err_name(errno));
+	size = read(fd, owner, sizeof(owner) - 1);
+	owner[size > 0 ? size : 0] = '\0';
+	owner[strcspn(owner, "\n")] = '\0';
+	if (owner[0] && strcmp(owner, plan->graph->file) != 0)
+		return err_set(err, -EEXIST, "the state folder %s belongs to %s: set `name` in %s to something of its own",
+			plan->state, owner, plan->graph->file);
+	if (!owner[0] && dprintf(fd, "%s\n", plan->graph->file) < 0)
+		return err_set(err, -errno, "cannot write %s: %s", path, err_name(errno));
+	return 0;
+}
+
+int plan_lock(struct plan *plan, struct err *err)
+{
+	int r = make_folders(plan->state, err);
+
+	if (r == 0)
+		r = make_folders(plan->runtime, err);
+	if (r == 0)
+		r = check_private(plan->runtime, err);
+	if (r == 0)
+		r = lock_folder(plan->state, &plan->state_lock, err);
+	if (r == 0 && strcmp(plan->state, plan->runtime) != 0)
+		r = lock_folder(plan->runtime, &plan->runtime_lock, err);
+	return r == 0 ? own_state(plan, err) : r;
+}
+
+/* Sockets outlive the processes that bound them; only the holder of the lock may remove them. */
+static void remove_sockets(const struct plan *plan)
+{
+	for (uint32_t s = 0; s < plan->graph->stage_count; s++) {
+		const struct graph_stage *stage = &plan->graph->stages[s];
+
+		for (uint32_t i = 0; i < stage->port_count * stage->processes; i++) {
+			char path[PATH_MAX + 128];
+
+			(void)snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime, stage->name,
+				stage->ports[i / stage->processes], i % stage->processes);
+			(void)unlink(path);
+		}
+	}
+}
+
+void plan_fini(struct plan *plan)
+{
+	if (plan->graph && (plan->runtime_lock >= 0 || plan->state_lock >= 0))
+		remove_sockets(plan);
+	if (plan->runtime_lock >= 0)
+		(void)close(plan->runtime_lock);
+	if (plan->state_lock >= 0)
+		(void)close(plan->state_lock);
+	graph_free(plan->graph);
+	plan->graph = NULL;
+}

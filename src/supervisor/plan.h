@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Before anything starts: is the config right, where do state and sockets go, and does nobody else run it? Problems of
+ * the config are printed to stderr by the `sluice-stage --check` that finds them.
+ */
+#ifndef SUPERVISOR_PLAN_H
+#define SUPERVISOR_PLAN_H
+
+#include <limits.h>
+
+#include "base/err.h"
+#include "config/graph.h"
+
+struct plan {
+	struct graph *graph;
+	char state[PATH_MAX];	/* folders; exist after plan_lock */
+	char runtime[PATH_MAX];
+	int state_lock; /* descriptors that hold the locks; -1 */
+	int runtime_lock;
+};
+
+/*
+ * Checks `file` and resolves the folders (`state`, `runtime`: what the command line says, or NULL). 0; -EINVAL: the config is
+ * wrong, and what was said so is on stderr; another negative errno with its text in `err`.
+ */
+int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan, struct err *err);
+/* Makes the folders and takes both locks. -EBUSY: another supervisor holds one; -EEXIST: the state is another file's. */
+int plan_lock(struct plan *plan, struct err *err);
+/* Removes the sockets, releases the locks, frees the graph. */
+void plan_fini(struct plan *plan);
+
+/* The path of sluice-stage: beside this program, else where it was installed. */
+const char *plan_stage_program(void);
+
+#endif

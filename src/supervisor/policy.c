@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/* See policy.h. */
+#include "supervisor/policy.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define NO (-EPROTO)
+#define BACKOFF_FACTOR_MAX 30
+
+/* clang-format off */
+const int child_table[CHILD_STATES][CHILD_EVENTS] = {
+	/*                    SPAWN           READY          DONE           EXIT            DEATH          GIVE_UP      */
+	[CHILD_NEW]      = { CHILD_STARTING, NO,            NO,            NO,             NO,            NO },
+	[CHILD_STARTING] = { NO,             CHILD_RUNNING, NO,            NO,             CHILD_WAITING, CHILD_FAILED },
+	[CHILD_RUNNING]  = { NO,             NO,            CHILD_LEAVING, NO,             CHILD_WAITING, CHILD_FAILED },
+	[CHILD_LEAVING]  = { NO,             NO,            NO,            CHILD_FINISHED, CHILD_WAITING, CHILD_FAILED },
+	[CHILD_WAITING]  = { CHILD_STARTING, NO,            NO,            NO,             NO,            CHILD_FAILED },
+	[CHILD_FINISHED] = { NO,             NO,            NO,            NO,             NO,            NO },
+	[CHILD_FAILED]   = { NO,             NO,            NO,            NO,             NO,            NO },
+};
+/* clang-format on */
+
+const char *const child_state_names[CHILD_STATES] = {
+	"new", "starting", "running", "leaving", "restarting", "finished", "failed",
+};
+
+int child_next(enum child_state state, enum child_event event)
+{
+	return child_table[state][event];
+}
+
+bool policy_restart(struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
+{
+	uint32_t old = 0;
+	int64_t factor = 1;
+
+	while (old < policy->count && now - policy->deaths[old] > stage->restart_within_ns)
+		old++;
+	memmove(policy->deaths, policy->deaths + old, (policy->count - old) * sizeof(policy->deaths[0]));
+	policy->count -= old;
+	if (policy->count >= stage->restart_max || policy->count >= POLICY_DEATHS_MAX)
+		return false;
+	for (uint32_t i = 0; i < policy->count && factor < BACKOFF_FACTOR_MAX; i++)
+		factor *= 2;
+	policy->deaths[policy->count++] = now;
+	*ret_wait_ns = stage->restart_backoff_ns * (factor < BACKOFF_FACTOR_MAX ? factor : BACKOFF_FACTOR_MAX);
+	return true;
+}

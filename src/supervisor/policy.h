@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* What is decided about a child: its states as a table, and whether it may be restarted, and when. No I/O. */
+#ifndef SUPERVISOR_POLICY_H
+#define SUPERVISOR_POLICY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "config/graph.h"
+
+enum child_state {
+	CHILD_NEW,	/* never started */
+	CHILD_STARTING, /* spawned, not READY */
+	CHILD_RUNNING,	/* READY */
+	CHILD_LEAVING,	/* said DONE */
+	CHILD_WAITING,	/* died; its successor starts after the backoff */
+	CHILD_FINISHED, /* exit 0 after DONE */
+	CHILD_FAILED,	/* died and is not replaced */
+	CHILD_STATES,
+};
+
+enum child_event {
+	CHILD_SPAWN,
+	CHILD_READY,
+	CHILD_DONE,
+	CHILD_EXIT,    /* 0 */
+	CHILD_DEATH,   /* any other end, to be followed by a successor */
+	CHILD_GIVE_UP, /* any other end, the last */
+	CHILD_EVENTS,
+};
+
+extern const int child_table[CHILD_STATES][CHILD_EVENTS];
+extern const char *const child_state_names[CHILD_STATES];
+/* The next state, or -EPROTO. */
+int child_next(enum child_state state, enum child_event event);
+
+#define POLICY_DEATHS_MAX 64
+
+/* The deaths of one stage that still count. */
+struct policy {
+	int64_t deaths[POLICY_DEATHS_MAX]; /* monotonic ns, oldest first */
+	uint32_t count;
+};
+
+/*
+ * A death at `now`: true and the time to wait before the successor starts; false: that is one too many.
+ */
+bool policy_restart(struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns);
+
+#endif

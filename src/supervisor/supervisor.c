@@ -1,0 +1,694 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See supervisor.h. What each event does to a child is policy.c's table; what it means to the others:
+ *
+ *   READY   -> PEER_UP to everybody downstream; to the newcomer: its upstream instances, and who has finished
+ *   death   -> PEER_GONE to its neighbours, at once; then a successor after the backoff, or the end of it all
+ *   EXIT    -> PEER_DONE to its neighbours
+ *
+ * The end: every child has finished, or `failing` is set and every process is reaped.
+ */
+#include "supervisor/supervisor.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/random.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <systemd/sd-event.h>
+
+#include "base/clock.h"
+#include "base/units.h"
+#include "link/tally.h"
+#include "supervisor/child.h"
+
+#define TICK_USEC 200000
+#define USEC_PER_NSEC 1000
+
+struct supervisor {
+	const struct plan *plan;
+	struct supervisor_view view;
+	sd_event *event;
+	sd_event_source *tick;
+	int graph_fd;
+	uint64_t run;
+	struct child *children;
+	uint32_t child_count;
+	struct policy *policies; /* one per stage */
+	uint64_t *tally;
+	uint32_t sources_left; /* source instances whose tally has not come */
+	int64_t started_ns;
+	int64_t ended_ns;
+	bool is_ready;	 /* all were, once */
+	bool is_stopping; /* drain */
+	bool is_failing;
+	char reason[1200];
+	char payload[WORD_PAYLOAD_MAX];
+};
+
+static const struct graph_stage *stage_of(const struct child *child)
+{
+	return &child->supervisor->plan->graph->stages[child->stage];
+}
+
+static void say_line(struct supervisor *s, int level, const struct child *child, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+static void say_line(struct supervisor *s, int level, const struct child *child, const char *format, ...)
+{
+	char text[1400];
+	va_list args;
+
+	va_start(args, format);
+	(void)vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	s->view.line(s->view.user, level, child ? child->name : NULL, text);
+}
+
+/* --- neighbours --------------------------------------------------------------------------------- */
+
+enum side { UPSTREAM = 1, DOWNSTREAM = 2 };
+
+/* Where `other` stands from `child`: UPSTREAM, DOWNSTREAM, or 0. */
+static unsigned side_of(const struct child *child, const struct child *other)
+{
+	const struct graph *graph = child->supervisor->plan->graph;
+	unsigned side = 0;
+
+	for (uint32_t i = 0; i < graph->link_count; i++) {
+		if (graph->links[i].upstream == other->stage && graph->links[i].downstream == child->stage)
+			side |= UPSTREAM;
+		if (graph->links[i].upstream == child->stage && graph->links[i].downstream == other->stage)
+			side |= DOWNSTREAM;
+	}
+	return side;
+}
+
+/* Tells those neighbours on `sides` of `about` that listen. */
+static void tell_neighbours(const struct child *about, unsigned sides, enum word_type type)
+{
+	struct supervisor *s = about->supervisor;
+
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		struct child *other = &s->children[i];
+
+		if ((side_of(about, other) & sides) && other->was_ready)
+			child_say(other, type, about);
+	}
+}
+
+/* A newcomer hears of every neighbour that is up, and of those that have finished. */
+static void tell_newcomer(struct child *child)
+{
+	struct supervisor *s = child->supervisor;
+
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		struct child *other = &s->children[i];
+		unsigned side = side_of(child, other);
+
+		if (side && other->state == CHILD_FINISHED)
+			child_say(child, WORD_PEER_DONE, other);
+		else if ((side & UPSTREAM) && (other->state == CHILD_RUNNING || other->state == CHILD_LEAVING))
+			child_say(child, WORD_PEER_UP, other);
+	}
+}
+
+/* --- the end ------------------------------------------------------------------------------------ */
+
+static void check_end(struct supervisor *s)
+{
+	bool all_finished = true;
+
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		const struct child *child = &s->children[i];
+
+		if (child->pid > 0)
+			return;
+		all_finished = all_finished && child->state == CHILD_FINISHED;
+	}
+	if (!all_finished && !s->is_failing)
+		return;
+	s->ended_ns = clock_now();
+	(void)sd_event_exit(s->event, 0);
+}
+
+static void kill_all(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		struct child *child = &s->children[i];
+
+		child->timer = sd_event_source_unref(child->timer);
+		if (child->pid > 0)
+			(void)kill(child->pid, SIGKILL);
+	}
+	check_end(s);
+}
+
+static void fail(struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void fail(struct supervisor *s, const char *format, ...)
+{
+	va_list args;
+
+	if (s->is_failing)
+		return;
+	s->is_failing = true;
+	va_start(args, format);
+	(void)vsnprintf(s->reason, sizeof(s->reason), format, args);
+	va_end(args);
+	kill_all(s);
+}
+
+/* --- spawning ----------------------------------------------------------------------------------- */
+
+static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user);
+static int on_words(sd_event_source *source, int fd, uint32_t events, void *user);
+static int on_errors(sd_event_source *source, int fd, uint32_t events, void *user);
+
+static void spawn(struct child *child)
+{
+	struct supervisor *s = child->supervisor;
+	struct err err = { 0 };
+	int next = child_next(child->state, CHILD_SPAWN);
+	int r;
+
+	if (next < 0)
+		return;
+	if (child_spawn(child, s->plan, s->graph_fd, s->run, &err) < 0) {
+		fail(s, "%s", err.text);
+		return;
+	}
+	child->state = next;
+	r = sd_event_add_child(s->event, &child->exit_source, child->pid, WEXITED, on_reaped, child);
+	if (r >= 0)
+		r = sd_event_add_io(s->event, &child->words_source, child->words, EPOLLIN, on_words, child);
+	if (r >= 0)
+		r = sd_event_add_io(s->event, &child->errors_source, child->errors, EPOLLIN, on_errors, child);
+	if (r < 0)
+		fail(s, "cannot watch %s: %s", child->name, err_name(r));
+}
+
+static int on_backoff(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct child *child = user;
+
+	(void)source;
+	(void)usec;
+	child->timer = sd_event_source_unref(child->timer);
+	spawn(child);
+	return 0;
+}
+
+static void spawn_later(struct child *child, int64_t wait_ns)
+{
+	struct supervisor *s = child->supervisor;
+	int r = sd_event_add_time_relative(s->event, &child->timer, CLOCK_MONOTONIC, (uint64_t)wait_ns / USEC_PER_NSEC, 1000,
+		on_backoff, child);
+
+	if (r < 0)
+		fail(s, "cannot set a timer: %s", err_name(r));
+}
+
+/* --- deaths ------------------------------------------------------------------------------------- */
+
+static const char *describe_death(const struct child *child, const siginfo_t *info, char *text, size_t size)
+{
+	if (child->reason[0])
+		(void)snprintf(text, size, "%s", child->reason);
+	else if (info->si_code == CLD_EXITED)
+		(void)snprintf(text, size, "exited with status %d without a word", info->si_status);
+	else
+		(void)snprintf(text, size, "killed by signal %d (%s)", info->si_status, strsignal(info->si_status));
+	return text;
+}
+
+static void child_died(struct child *child, const char *why)
+{
+	struct supervisor *s = child->supervisor;
+	const struct graph_stage *stage = stage_of(child);
+	char wait_text[32], within_text[32];
+	int64_t wait_ns;
+
+	if (!child->was_ready || child->said_final) {
+		child->state = child_next(child->state, CHILD_GIVE_UP);
+		fail(s, "%s: %s", child->name, why);
+		return;
+	}
+	if (!(stage->flags & SL_RESUMES)) {
+		child->state = child_next(child->state, CHILD_GIVE_UP);
+		fail(s, "%s: %s; a %s \"%s\" cannot take over where a dead one stood, so the pipeline stops", child->name, why,
+			stage->role == SL_SOURCE ? "source" : "sink", stage->impl);
+		return;
+	}
+	if (!policy_restart(&s->policies[child->stage], stage, clock_now(), &wait_ns)) {
+		child->state = child_next(child->state, CHILD_GIVE_UP);
+		fail(s, "%s: %s; that is more than %u deaths of `%s` within %s (restart, restart_within): giving up", child->name,
+			why, stage->restart_max, stage->name,
+			units_print_duration(stage->restart_within_ns, within_text, sizeof(within_text)));
+		return;
+	}
+	child->state = child_next(child->state, CHILD_DEATH);
+	child->restarts++;
+	say_line(s, LOG_LEVEL_WARNING, child, "%s; restarting in %s", why,
+		units_print_duration(wait_ns, wait_text, sizeof(wait_text)));
+	spawn_later(child, wait_ns);
+}
+
+static void on_line(struct child *child, int level, const char *text)
+{
+	struct supervisor *s = child->supervisor;
+
+	s->view.line(s->view.user, level, child->name, text);
+}
+
+static void hear_words(struct child *child);
+
+static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
+{
+	struct child *child = user;
+	struct supervisor *s = child->supervisor;
+	bool is_clean;
+	char why[1200];
+
+	(void)source;
+	/* What it still said counts. */
+	hear_words(child);
+	(void)child_read_errors(child, on_line);
+	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 && child_next(child->state, CHILD_EXIT) >= 0;
+	(void)describe_death(child, info, why, sizeof(why));
+	child_release(child);
+	if (is_clean) {
+		child->state = child_next(child->state, CHILD_EXIT);
+		tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_DONE);
+	} else if (s->is_failing) {
+		child->state = CHILD_FAILED;
+	} else {
+		if (child->was_ready)
+			tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_GONE);
+		child_died(child, why);
+	}
+	check_end(s);
+	return 0;
+}
+
+static int on_errors(sd_event_source *source, int fd, uint32_t events, void *user)
+{
+	struct child *child = user;
+
+	(void)fd;
+	(void)events;
+	if (child_read_errors(child, on_line) == 0)
+		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
+	return 0;
+}
+
+/* --- words -------------------------------------------------------------------------------------- */
+
+static void child_is_ready(struct child *child)
+{
+	struct supervisor *s = child->supervisor;
+	int next = child_next(child->state, CHILD_READY);
+
+	if (next < 0)
+		return;
+	child->state = next;
+	child->was_ready = true;
+	tell_newcomer(child);
+	tell_neighbours(child, DOWNSTREAM, WORD_PEER_UP);
+	if (s->is_stopping)
+		child_say(child, WORD_STOP, NULL);
+	for (uint32_t i = 0; i < s->child_count && !s->is_ready; i++)
+		if (s->children[i].state == CHILD_NEW || s->children[i].state == CHILD_STARTING)
+			return;
+	if (!s->is_ready && s->view.ready)
+		s->view.ready(s->view.user);
+	s->is_ready = true;
+}
+
+static void add_tally(struct supervisor *s, size_t size)
+{
+	uint32_t cells = tally_size(s->plan->graph);
+
+	if (size != cells * sizeof(*s->tally))
+		return;
+	tally_add(s->tally, (const uint64_t *)(const void *)s->payload, cells);
+	s->sources_left--;
+}
+
+/* Somebody upstream hears no PONG. What can be seen from here is said; the hang watch decides. */
+static void look_at_silent(struct supervisor *s, const struct word *word)
+{
+	char path[64], stat[256] = "";
+	const char *state;
+	FILE *file;
+
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		struct child *child = &s->children[i];
+
+		if (child->stage != word->stage || child->instance != word->instance || child->epoch != word->epoch || child->pid <= 0)
+			continue;
+		(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)child->pid);
+		file = fopen(path, "re");
+		if (file) {
+			if (!fgets(stat, sizeof(stat), file))
+				stat[0] = '\0';
+			(void)fclose(file);
+		}
+		state = strrchr(stat, ')');
+		say_line(s, LOG_LEVEL_WARNING, child, "pid %d answers no ping (process state %c)", (int)child->pid,
+			state && state[1] ? state[2] : '?');
+	}
+}
+
+static void hear_word(struct child *child, const struct word *word, size_t size)
+{
+	struct supervisor *s = child->supervisor;
+	int next;
+
+	switch (word->type) {
+	case WORD_READY:
+		child_is_ready(child);
+		break;
+	case WORD_FAILED:
+		if (!child->reason[0])
+			(void)snprintf(child->reason, sizeof(child->reason), "%.*s", (int)size, s->payload);
+		child->said_final = word->how;
+		break;
+	case WORD_TALLY:
+		add_tally(s, size);
+		break;
+	case WORD_DONE:
+		next = child_next(child->state, CHILD_DONE);
+		if (next >= 0)
+			child->state = next;
+		child->how = word->how;
+		break;
+	case WORD_SILENT:
+		look_at_silent(s, word);
+		break;
+	default:
+		break;
+	}
+}
+
+static void hear_words(struct child *child)
+{
+	struct supervisor *s = child->supervisor;
+	struct word word;
+	size_t size;
+	int fds[WORD_FDS_MAX];
+	int r = 0;
+
+	while (child->words >= 0 && (r = word_receive(child->words, &word, s->payload, &size, fds)) > 0)
+		hear_word(child, &word, size);
+	/* Closed: its exit will tell the rest. */
+	if (r != -EAGAIN)
+		(void)sd_event_source_set_enabled(child->words_source, SD_EVENT_OFF);
+}
+
+static int on_words(sd_event_source *source, int fd, uint32_t events, void *user)
+{
+	(void)source;
+	(void)fd;
+	(void)events;
+	hear_words(user);
+	return 0;
+}
+
+/* --- time and signals --------------------------------------------------------------------------- */
+
+static void kill_hung(struct child *child, const char *what, const char *limit)
+{
+	(void)snprintf(child->reason, sizeof(child->reason), "%s %s (stall_timeout): killed", what, limit);
+	(void)kill(child->pid, SIGKILL);
+}
+
+/* A worker that stays in one call, or a pump that does not turn, for longer than stall_timeout. */
+static void watch_child(struct child *child, int64_t now)
+{
+	const struct graph_stage *stage = stage_of(child);
+	int64_t beat = page_get(child->page->pump_beat_ns);
+	char limit[32];
+
+	if (child->pid <= 0 || stage->stall_timeout_ns == 0 || child->reason[0] || child->state != CHILD_RUNNING)
+		return;
+	(void)units_print_duration(stage->stall_timeout_ns, limit, sizeof(limit));
+	if (beat > 0 && now - beat > stage->stall_timeout_ns) {
+		kill_hung(child, "the process has stood still for", limit);
+		return;
+	}
+	for (uint32_t i = 0; i < stage->threads && i < PAGE_WORKERS_MAX; i++) {
+		uint64_t calls = page_get(child->page->workers[i].calls);
+
+		if (page_get(child->page->workers[i].state) != PAGE_BUSY || calls != child->calls[i]) {
+			child->calls[i] = calls;
+			child->calls_since[i] = now;
+		} else if (now - child->calls_since[i] > stage->stall_timeout_ns) {
+			kill_hung(child, "hung: one call into the stage has lasted", limit);
+			return;
+		}
+	}
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct supervisor *s = user;
+	int64_t now = clock_now();
+
+	for (uint32_t i = 0; i < s->child_count; i++)
+		watch_child(&s->children[i], now);
+	if (s->view.tick)
+		s->view.tick(s->view.user, s);
+	(void)sd_event_source_set_time(source, usec + TICK_USEC);
+	(void)sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+	return 0;
+}
+
+static int on_signal(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+	struct supervisor *s = user;
+
+	(void)source;
+	if (s->is_stopping) {
+		fail(s, "stopped at once by a second %s: what was not settled is lost to this run",
+			info->ssi_signo == SIGINT ? "Ctrl-C" : "SIGTERM");
+		return 0;
+	}
+	s->is_stopping = true;
+	if (s->view.stopping)
+		s->view.stopping(s->view.user);
+	for (uint32_t i = 0; i < s->child_count; i++)
+		if (stage_of(&s->children[i])->role == SL_SOURCE)
+			child_say(&s->children[i], WORD_STOP, NULL);
+	return 0;
+}
+
+/* --- beginning ---------------------------------------------------------------------------------- */
+
+static int make_graph_fd(struct supervisor *s, struct err *err)
+{
+	struct sl_writer w;
+	ssize_t written = -1;
+
+	sl_writer_init(&w);
+	s->graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
+	if (s->graph_fd >= 0 && graph_encode(s->plan->graph, &w) == 0)
+		written = write(s->graph_fd, w.data, w.size);
+	if (written < 0 || (size_t)written != w.size) {
+		sl_writer_fini(&w);
+		return err_set(err, -ENOMEM, "cannot hand on the graph");
+	}
+	sl_writer_fini(&w);
+	return 0;
+}
+
+static int make_children(struct supervisor *s, struct err *err)
+{
+	const struct graph *graph = s->plan->graph;
+	uint32_t at = 0;
+
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		s->child_count += graph->stages[i].processes;
+		if (graph->stages[i].role == SL_SOURCE)
+			s->sources_left += graph->stages[i].processes;
+	}
+	s->children = calloc(s->child_count, sizeof(*s->children));
+	s->policies = calloc(graph->stage_count, sizeof(*s->policies));
+	s->tally = calloc(tally_size(graph), sizeof(*s->tally));
+	if (!s->children || !s->policies || !s->tally)
+		return err_set(err, -ENOMEM, "no memory for %u processes", s->child_count);
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		for (uint32_t n = 0; n < graph->stages[i].processes; n++) {
+			int r = child_init(&s->children[at++], s, i, n);
+
+			if (r < 0)
+				return err_set(err, r, "cannot prepare %s.%u: %s", graph->stages[i].name, n, err_name(r));
+		}
+	}
+	return 0;
+}
+
+static int make_event(struct supervisor *s, struct err *err)
+{
+	sigset_t blocked;
+	int r;
+
+	(void)sigemptyset(&blocked);
+	(void)sigaddset(&blocked, SIGINT);
+	(void)sigaddset(&blocked, SIGTERM);
+	(void)sigaddset(&blocked, SIGCHLD);
+	(void)sigprocmask(SIG_BLOCK, &blocked, NULL);
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = sd_event_new(&s->event);
+	if (r >= 0)
+		r = sd_event_add_signal(s->event, NULL, SIGINT, on_signal, s);
+	if (r >= 0)
+		r = sd_event_add_signal(s->event, NULL, SIGTERM, on_signal, s);
+	if (r >= 0)
+		r = sd_event_add_time_relative(s->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 10000, on_tick, s);
+	return r < 0 ? err_set(err, r, "cannot make an event loop: %s", err_name(r)) : 0;
+}
+
+int supervisor_run(const struct plan *plan, const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err)
+{
+	struct supervisor *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return err_set(err, -ENOMEM, "no memory");
+	s->plan = plan;
+	s->view = *view;
+	s->graph_fd = -1;
+	s->started_ns = clock_now();
+	if (getrandom(&s->run, sizeof(s->run), 0) != sizeof(s->run))
+		s->run = (uint64_t)s->started_ns;
+	r = make_graph_fd(s, err);
+	if (r == 0)
+		r = make_children(s, err);
+	if (r == 0)
+		r = make_event(s, err);
+	if (r < 0) {
+		supervisor_free(s);
+		return r;
+	}
+	/* Downstream first: by the time a source is ready, who it feeds is on the way. */
+	for (uint32_t i = s->child_count; i > 0 && !s->is_failing; i--)
+		spawn(&s->children[i - 1]);
+	r = sd_event_loop(s->event);
+	if (s->view.tick)
+		s->view.tick(s->view.user, s);
+	if (r < 0) {
+		(void)err_set(err, r, "the event loop failed: %s", err_name(r));
+		supervisor_free(s);
+		return r;
+	}
+	*ret_supervisor = s;
+	return 0;
+}
+
+void supervisor_free(struct supervisor *supervisor)
+{
+	if (!supervisor)
+		return;
+	for (uint32_t i = 0; supervisor->children && i < supervisor->child_count; i++)
+		child_fini(&supervisor->children[i]);
+	supervisor->tick = sd_event_source_unref(supervisor->tick);
+	supervisor->event = sd_event_unref(supervisor->event);
+	if (supervisor->graph_fd >= 0)
+		(void)close(supervisor->graph_fd);
+	free(supervisor->children);
+	free(supervisor->policies);
+	free(supervisor->tally);
+	free(supervisor);
+}
+
+/* --- results ------------------------------------------------------------------------------------ */
+
+/* The two laws of conservation; the first that does not hold goes into `text`. */
+static bool find_leak(const struct graph *graph, const uint64_t *tally, char *text, size_t size)
+{
+	for (uint32_t i = 0; i < graph->link_count; i++) {
+		uint64_t sent = tally[tally_sent(i)];
+		uint64_t received = tally[tally_received(i)];
+
+		if (sent == received)
+			continue;
+		(void)snprintf(text, size, "leak: %s sent %llu records to %s, which received %llu",
+			graph->stages[graph->links[i].upstream].name, (unsigned long long)sent,
+			graph->stages[graph->links[i].downstream].name, (unsigned long long)received);
+		return true;
+	}
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		uint64_t in = 0;
+		uint64_t out = tally[tally_consumed(graph, i)] + tally[tally_dead(graph, i)];
+
+		for (uint32_t l = 0; l < graph->stages[i].input_count; l++)
+			in += tally[tally_received(graph->stages[i].inputs[l])];
+		if (graph->stages[i].role == SL_SOURCE || in == out)
+			continue;
+		(void)snprintf(text, size, "leak: %s received %llu records and answered for %llu", graph->stages[i].name,
+			(unsigned long long)in, (unsigned long long)out);
+		return true;
+	}
+	return false;
+}
+
+static bool has_dead(const struct graph *graph, const uint64_t *tally)
+{
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (tally[tally_dead(graph, i)] > 0)
+			return true;
+	return false;
+}
+
+void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret)
+{
+	const struct graph *graph = supervisor->plan->graph;
+
+	*ret = (struct supervisor_result){
+		.is_stopped = supervisor->is_stopping,
+		.has_counts = supervisor->sources_left == 0,
+		.tally = supervisor->tally,
+		.elapsed_ns = supervisor->ended_ns - supervisor->started_ns,
+	};
+	if (supervisor->is_failing) {
+		ret->end = SUPERVISOR_FAILED;
+		memcpy(ret->reason, supervisor->reason, sizeof(ret->reason));
+	} else if (!ret->has_counts) {
+		ret->end = SUPERVISOR_FAILED;
+		(void)snprintf(ret->reason, sizeof(ret->reason), "a source gave no account of what it read");
+	} else if (find_leak(graph, supervisor->tally, ret->reason, sizeof(ret->reason))) {
+		ret->end = SUPERVISOR_FAILED;
+	} else {
+		ret->end = has_dead(graph, supervisor->tally) ? SUPERVISOR_DEAD : SUPERVISOR_SETTLED;
+	}
+}
+
+const struct graph *supervisor_graph(const struct supervisor *supervisor)
+{
+	return supervisor->plan->graph;
+}
+
+uint32_t supervisor_child_count(const struct supervisor *supervisor)
+{
+	return supervisor->child_count;
+}
+
+struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i)
+{
+	const struct child *child = &supervisor->children[i];
+
+	return (struct supervisor_child){
+		.stage = child->stage,
+		.instance = child->instance,
+		.state = child->state,
+		.pid = child->pid,
+		.restarts = child->restarts,
+		.page = child->page,
+	};
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The supervisor: one process per instance, and nothing of the data. An sd-event loop over the children's pidfds,
+ * their words and their stderr, signals and timers. One thread. It opens no ZeroMQ socket, loads no stage and
+ * reads no record.
+ *
+ * Whoever runs it (cli/) shows what happens through struct supervisor_view.
+ */
+#ifndef SUPERVISOR_SUPERVISOR_H
+#define SUPERVISOR_SUPERVISOR_H
+
+#include <sys/types.h>
+
+#include "stats/page.h"
+#include "supervisor/plan.h"
+#include "supervisor/policy.h"
+
+struct supervisor;
+
+/* One instance as it is now; borrowed from the supervisor during a callback. */
+struct supervisor_child {
+	uint32_t stage;
+	uint32_t instance;
+	enum child_state state;
+	pid_t pid;	   /* 0: none */
+	uint32_t restarts;
+	const struct page *page;
+};
+
+struct supervisor_view {
+	/* A line for people: `who` is "vat.1", or NULL for the supervisor itself. level: base/log.h. */
+	void (*line)(void *user, int level, const char *who, const char *text);
+	/* All stages are ready. */
+	void (*ready)(void *user);
+	/* A stop was asked for: the pipeline drains. */
+	void (*stopping)(void *user);
+	/* Every 200 ms, and once at the end. */
+	void (*tick)(void *user, const struct supervisor *supervisor);
+	void *user;
+};
+
+enum supervisor_end {
+	SUPERVISOR_SETTLED = 0, /* everything that was read is settled */
+	SUPERVISOR_FAILED = 1,	/* gave up, or was stopped at once, or a leak */
+	SUPERVISOR_DEAD = 3,	/* settled, but records were given up */
+};
+
+struct supervisor_result {
+	enum supervisor_end end;
+	bool is_stopped;      /* by a signal, not by the end of input */
+	bool has_counts;      /* the tally is whole: no source was lost */
+	const uint64_t *tally; /* tally_size cells; borrowed until supervisor_free */
+	int64_t elapsed_ns;
+	char reason[1200];    /* of FAILED */
+};
+
+/* Runs the plan to its end. Blocks SIGINT, SIGTERM and SIGCHLD while it does. 0 or negative errno with `err`. */
+int supervisor_run(const struct plan *plan, const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err);
+void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret);
+void supervisor_free(struct supervisor *supervisor);
+
+const struct graph *supervisor_graph(const struct supervisor *supervisor);
+uint32_t supervisor_child_count(const struct supervisor *supervisor);
+struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i);
+
+#endif

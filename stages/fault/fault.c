@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/* Transform "fault": misbehaves at the N-th record that its process sees, and passes all others on. For tests. */
+#include <sluice/stage.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+enum action { ACTION_ERROR, ACTION_REJECT, ACTION_EXIT, ACTION_ABORT, ACTION_HANG };
+
+static const char *const actions[] = { "error", "reject", "exit", "abort", "hang", NULL };
+
+struct shared {
+	int64_t at;
+	int action;
+	const char *once;
+	_Atomic int64_t seen; /* records, by all workers */
+};
+
+/* With `once` only the first process that comes here misbehaves: whoever makes the file. */
+static bool is_first(const struct shared *o)
+{
+	int fd;
+
+	if (!o->once)
+		return true;
+	fd = open(o->once, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+	if (fd < 0)
+		return false;
+	(void)close(fd);
+	return true;
+}
+
+static int misbehave(struct sl_context *ctx, const struct shared *o, struct sl_value record)
+{
+	switch (o->action) {
+	case ACTION_ERROR:
+		return sl_error(ctx, -EIO, "fault: an error at record %lld, as the config says", (long long)o->at);
+	case ACTION_REJECT:
+		return sl_reject(ctx, NULL, record, "fault: rejected, as the config says");
+	case ACTION_EXIT:
+		_exit(7);
+	case ACTION_ABORT:
+		abort();
+	default:
+		for (;;)
+			(void)usleep(1000);
+	}
+}
+
+static int fault_transform(struct sl_context *ctx, void *shared, void *worker, struct sl_value record, struct sl_writer *const *out)
+{
+	struct shared *o = shared;
+
+	(void)worker;
+	if (atomic_fetch_add(&o->seen, 1) + 1 == o->at && is_first(o))
+		return misbehave(ctx, o, record);
+	sl_put_value(out[0], record);
+	return sl_record_done(out[0]);
+}
+
+static const struct sl_option options[];
+
+const struct sl_stage sl_stage_transform_fault = {
+	.abi = SL_ABI,
+	.name = "fault",
+	.role = SL_TRANSFORM,
+	.summary = "misbehaves at the N-th record: for tests",
+	.flags = SL_RESUMES,
+	.shared_size = sizeof(struct shared),
+	.transform = fault_transform,
+	.options = options,
+};
+
+/* clang-format off */
+static const struct sl_option options[] = {
+	{ SL_OPTION("at", INT, struct shared, at), .required = true, .min = 1, .max = INT64_MAX,
+	  .help = "the record, counted from 1 in each process", .example = "1000" },
+	{ SL_OPTION("action", CHOICE, struct shared, action), .required = true, .choices = actions,
+	  .help = "what happens there: the stage fails, gives up on the record, exits, aborts, or never returns",
+	  .example = "\"abort\"" },
+	{ SL_OPTION("once", STRING, struct shared, once),
+	  .help = "a file that is made the first time; while it exists nothing happens", .example = "\"/tmp/fault.mark\"" },
+	{ 0 },
+};
+/* clang-format on */

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* See codec_options.h. */
+#include "codec_options.h"
+
+#include <string.h>
+
+static bool is_tsv(const char *path)
+{
+	const char *found = strstr(path, ".tsv");
+
+	return found && (found[4] == '\0' || found[4] == '.');
+}
+
+int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options, const char *path, struct sl_codec *ret_codec)
+{
+	struct sl_codec codec = {
+		.format = (enum sl_format)options->format,
+		.compression = (enum sl_compression)options->compression,
+		.delimiter = options->delimiter,
+		.quote = options->quote,
+		.no_quoting = options->no_quoting,
+		.columns = options->columns.count > 0 ? options->columns.items : NULL,
+		.column_count = options->columns.count,
+		.record_max = options->record_max,
+	};
+
+	if (codec.format == SL_FORMAT_AUTO)
+		codec.format = sl_format_of(path);
+	if (codec.format == SL_FORMAT_AUTO)
+		return sl_error(ctx, -EINVAL,
+			"%s: the ending of the file does not say its format: set `format` to ndjson, json, csv, lines or msgpack", path);
+	if (codec.compression == SL_COMPRESSION_AUTO)
+		codec.compression = sl_compression_of(path);
+	if (codec.delimiter == '\0' && is_tsv(path))
+		codec.delimiter = '\t';
+	*ret_codec = codec;
+	return 0;
+}

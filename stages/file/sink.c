@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Sink "file". Without `append` it writes to a hidden name beside the file and renames when the input has ended, so that
+ * whoever looks sees the old file or the whole new one. With `append` it adds to what is there.
+ */
+#include <sluice/stage.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <libgen.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "codec_options.h"
+#include "writer.h"
+
+#define INSTANCE "{instance}"
+
+struct shared {
+	const char *path;
+	struct codec_options codec;
+	bool append;
+	char folder[PATH_MAX];
+	char target[PATH_MAX];
+	char part[PATH_MAX]; /* what is written: the hidden name, or the target itself */
+	struct sl_codec resolved;
+};
+
+struct worker {
+	int fd;
+	struct sl_encoder *encoder;
+};
+
+static int file_check(struct sl_context *ctx, const void *shared)
+{
+	const struct shared *o = shared;
+	struct sl_codec codec;
+	int r;
+
+	if (strcmp(o->path, "-") == 0)
+		return sl_error(ctx, -EINVAL, "a file sink has no \"-\": use sink = \"stdout\"");
+	if (o->path[0] == '\0' || o->path[strlen(o->path) - 1] == '/')
+		return sl_error(ctx, -EINVAL, "`path` names no file: write for instance \"out.ndjson\"");
+	if (strlen(o->path) > PATH_MAX - 64)
+		return sl_error(ctx, -ENAMETOOLONG, "`path` is longer than the kernel takes");
+	r = codec_options_resolve(ctx, &o->codec, o->path, &codec);
+	if (r < 0)
+		return r;
+	if (o->append && codec.format == SL_FORMAT_JSON)
+		return sl_error(ctx, -EINVAL, "a JSON array cannot be appended to: use format = \"ndjson\"");
+	return 0;
+}
+
+static const char *file_target(const void *shared)
+{
+	return ((const struct shared *)shared)->path;
+}
+
+/* Puts the process number in place of {instance}. */
+static void fill_in(const char *pattern, uint32_t instance, char *path)
+{
+	const char *found = strstr(pattern, INSTANCE);
+
+	if (found)
+		(void)snprintf(path, PATH_MAX, "%.*s%u%s", (int)(found - pattern), pattern, instance, found + strlen(INSTANCE));
+	else
+		(void)snprintf(path, PATH_MAX, "%s", pattern);
+}
+
+static int file_open(struct sl_context *ctx, void *shared)
+{
+	struct shared *o = shared;
+	char copy[PATH_MAX];
+	struct stat st;
+
+	if (sl_process_count(ctx) > 1 && !strstr(o->path, INSTANCE))
+		return sl_error(ctx, -EINVAL, "several processes cannot write one file: put {instance} into `path`");
+	fill_in(o->path, sl_process(ctx), o->target);
+	(void)snprintf(copy, sizeof(copy), "%s", o->target);
+	(void)snprintf(o->folder, sizeof(o->folder), "%s", dirname(copy));
+	if (stat(o->folder, &st) < 0)
+		return sl_error(ctx, -errno, "%s: %s: make the folder, or change `path`", o->folder, strerrordesc_np(errno));
+	if (stat(o->target, &st) == 0 && S_ISDIR(st.st_mode))
+		return sl_error(ctx, -EISDIR, "%s is a folder: `path` names the file to write", o->target);
+	(void)snprintf(copy, sizeof(copy), "%s", o->target);
+	if (o->append)
+		(void)snprintf(o->part, sizeof(o->part), "%s", o->target);
+	else if (snprintf(o->part, sizeof(o->part), "%s/.%s.part", o->folder, basename(copy)) >= (int)sizeof(o->part))
+		return sl_error(ctx, -ENAMETOOLONG, "%s is longer than the kernel takes", o->target);
+	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
+}
+
+static int file_start(struct sl_context *ctx, void *shared, void *worker)
+{
+	struct shared *o = shared;
+	struct worker *w = worker;
+	struct stat st;
+	int r;
+
+	w->fd = open(o->part, O_WRONLY | O_CREAT | O_CLOEXEC | (o->append ? O_APPEND : O_TRUNC), 0666);
+	if (w->fd < 0)
+		return sl_error(ctx, -errno, "cannot write %s: %s", o->part, strerrordesc_np(errno));
+	/* The header of a CSV file stands at its begin only. */
+	if (o->append && fstat(w->fd, &st) == 0 && st.st_size > 0)
+		o->resolved.no_header = true;
+	w->encoder = sl_encoder_new(&o->resolved, w->fd, &r);
+	return w->encoder ? 0 : r;
+}
+
+static int64_t file_write(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
+{
+	const struct shared *o = shared;
+	struct worker *w = worker;
+
+	return writer_write(ctx, w->encoder, o->target, in);
+}
+
+static int file_commit(struct sl_context *ctx, void *shared, void *worker)
+{
+	const struct shared *o = shared;
+	struct worker *w = worker;
+	int r = sl_encoder_flush(w->encoder);
+
+	return r < 0 ? sl_error(ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder)) : 0;
+}
+
+/* The file's bytes, then its name, then the folder that holds the name. */
+static int publish(struct sl_context *ctx, const struct shared *o, const struct worker *w)
+{
+	int folder;
+	int r = 0;
+
+	if (fsync(w->fd) < 0)
+		return sl_error(ctx, -errno, "cannot sync %s: %s", o->part, strerrordesc_np(errno));
+	if (rename(o->part, o->target) < 0)
+		return sl_error(ctx, -errno, "cannot rename %s to %s: %s", o->part, o->target, strerrordesc_np(errno));
+	folder = open(o->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (folder < 0 || fsync(folder) < 0)
+		r = sl_error(ctx, -errno, "cannot sync the folder %s: %s", o->folder, strerrordesc_np(errno));
+	if (folder >= 0)
+		(void)close(folder);
+	return r;
+}
+
+static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool complete)
+{
+	struct shared *o = shared;
+	struct worker *w = worker;
+	int r;
+
+	if (!o->append && !complete) {
+		/* Nothing could go on from it: what is not whole is not kept. */
+		(void)unlink(o->part);
+		return 0;
+	}
+	r = sl_encoder_finish(w->encoder);
+	if (r < 0)
+		return sl_error(ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder));
+	return o->append ? 0 : publish(ctx, o, w);
+}
+
+static void file_stop(struct sl_context *ctx, void *shared, void *worker)
+{
+	struct worker *w = worker;
+
+	(void)ctx;
+	(void)shared;
+	sl_encoder_free(w->encoder);
+	(void)close(w->fd);
+}
+
+static const struct sl_option options[];
+
+const struct sl_stage sl_stage_sink_file = {
+	.abi = SL_ABI,
+	.name = "file",
+	.role = SL_SINK,
+	.summary = "writes a file, seen only when it is whole; or appends to one",
+	.flags = SL_ONE_THREAD,
+	.shared_size = sizeof(struct shared),
+	.worker_size = sizeof(struct worker),
+	.check = file_check,
+	.target = file_target,
+	.open = file_open,
+	.start = file_start,
+	.write = file_write,
+	.commit = file_commit,
+	.finish = file_finish,
+	.stop = file_stop,
+	.options = options,
+};
+
+/* clang-format off */
+static const struct sl_option options[] = {
+	{ SL_OPTION("path", STRING, struct shared, path), .required = true,
+	  .help = "the file; {instance} is the number of the process", .example = "\"/var/lib/shop/vat.ndjson\"" },
+	{ SL_OPTION("append", BOOL, struct shared, append), .fallback = "false",
+	  .help = "add to the file instead of replacing it when all is written", .example = "true" },
+	CODEC_OPTIONS(struct shared, "auto"),
+	{ 0 },
+};
+/* clang-format on */

@@ -1,0 +1,29 @@
+# The stages that are built in; each folder is a stage and sees include/sluice only.
+noinst_LIBRARIES += libstages.a
+libstages_a_CPPFLAGS = -I$(srcdir)/include -D_GNU_SOURCE
+libstages_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+libstages_a_SOURCES = \
+	stages/cpu/cpu.c \
+	stages/delay/delay.c \
+	stages/fault/fault.c \
+	stages/file/codec_options.c stages/file/codec_options.h \
+	stages/file/sink.c \
+	stages/file/source.c \
+	stages/file/writer.c stages/file/writer.h \
+	stages/inline/inline.c \
+	stages/null/null.c \
+	stages/sequence/sequence.c \
+	stages/sql/input.c stages/sql/input.h \
+	stages/sql/sql.c \
+	stages/stdout/stdout.c
+
+EXTRA_DIST += \
+	stages/cpu/README.md \
+	stages/delay/README.md \
+	stages/fault/README.md \
+	stages/file/README.md \
+	stages/inline/README.md \
+	stages/null/README.md \
+	stages/sequence/README.md \
+	stages/sql/README.md \
+	stages/stdout/README.md
