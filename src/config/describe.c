@@ -77,6 +77,9 @@ static bool is_own(const struct sl_stage *stage, const struct sl_option *common)
 /* Is that common option one of this stage? A stage's own option of the same name hides it. */
 static bool is_common(const struct sl_stage *stage, const struct sl_option *option)
 {
+	if (((stage->flags & SL_ONE_PROCESS) && strcmp(option->name, "processes") == 0) ||
+		((stage->flags & SL_ONE_THREAD) && strcmp(option->name, "threads") == 0))
+		return false;
 	return schema_common_fits(option, stage->role) && !is_own(stage, option);
 }
 
@@ -265,12 +268,21 @@ static void markdown_option(const struct sl_option *option, FILE *out)
 	(void)fputs(" |\n", out);
 }
 
+static void markdown_head(FILE *out)
+{
+	(void)fputs("| option | type | default | meaning | example |\n|---|---|---|---|---|\n", out);
+}
+
 void describe_markdown(const struct sl_stage *stage, FILE *out)
 {
-	(void)fputs(
-		"| option | type | default | meaning | example |\n|---|---|---|---|---|\n", out);
+	if (stage->options && stage->options->name)
+		markdown_head(out);
+	else
+		(void)fputs("It has no options of its own.\n", out);
 	for (const struct sl_option *option = stage->options; option && option->name; option++)
 		markdown_option(option, out);
+	(void)fprintf(out, "\nOptions of every %s:\n\n", roles[stage->role]);
+	markdown_head(out);
 	for (const struct sl_option *option = schema_common; option->name; option++)
 		if (is_common(stage, option))
 			markdown_option(option, out);

@@ -35,7 +35,7 @@ const struct sl_option schema_common[] = {
 	{ VALUE(retain, SIZE), .fallback = "64MiB", .example = "\"256MiB\"", .min = 64 << 10, .max = INT64_C(1) << 44,
 	  .help = "bytes that each output of each process holds until they are settled: the memory bound" },
 	{ VALUE(order, CHOICE), .fallback = "keep", .example = "\"any\"", .choices = orders,
-	  .help = "whether records are worked on in the order in which their source read them" },
+	  .help = "\"keep\": records are taken in the order in which their source read them; \"any\": as they come" },
 	{ VALUE(partition, STRINGS), .example = "[ \"customer\" ]",
 	  .help = "fields by whose values records are spread: the same values, the same process" },
 	{ VALUE(on_error, CHOICE), .fallback = "count", .example = "\"stop\"", .choices = on_errors,

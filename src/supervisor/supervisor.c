@@ -227,19 +227,20 @@ static const char *describe_death(const struct child *child, const siginfo_t *in
 	return text;
 }
 
-static void child_died(struct child *child, const char *why)
+/* One that was killed before it was ready has done nothing yet; one that says why it cannot start would say it again. */
+static void child_died(struct child *child, const char *why, bool by_signal)
 {
 	struct supervisor *s = child->supervisor;
 	const struct graph_stage *stage = stage_of(child);
 	char wait_text[32], within_text[32];
 	int64_t wait_ns;
 
-	if (!child->was_ready || child->said_final) {
+	if (child->said_final || (!child->was_ready && !by_signal)) {
 		child->state = child_next(child->state, CHILD_GIVE_UP);
 		fail(s, "%s: %s", child->name, why);
 		return;
 	}
-	if (!(stage->flags & SL_RESUMES)) {
+	if (child->was_ready && !(stage->flags & SL_RESUMES)) {
 		child->state = child_next(child->state, CHILD_GIVE_UP);
 		fail(s, "%s: %s; a %s \"%s\" cannot take over where a dead one stood, so the pipeline stops", child->name, why,
 			stage->role == SL_SOURCE ? "source" : "sink", stage->impl);
@@ -290,7 +291,7 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	} else {
 		if (child->was_ready)
 			tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_GONE);
-		child_died(child, why);
+		child_died(child, why, info->si_code != CLD_EXITED);
 	}
 	check_end(s);
 	return 0;
