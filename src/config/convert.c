@@ -168,13 +168,11 @@ static const char *expand(struct loader *loader, const config_setting_t *setting
 const char *convert_string(struct loader *loader, const char *name, const config_setting_t *setting,
 	const char *example)
 {
-	const struct sl_option option = {
-		.name = name, .type = SL_TYPE_STRING, .example = example
-	};
-
 	if (config_setting_type(setting) == CONFIG_TYPE_STRING)
 		return expand(loader, setting);
-	(void)wrong(loader, &option, setting);
+	problems_error(&loader->problems, config_setting_source_line(setting),
+		"`%s` takes a string, not %s: write %s = %s;", name, found(loader, setting), name,
+		example);
 	return NULL;
 }
 
@@ -206,14 +204,12 @@ static bool check_bounds(struct loader *loader, const struct sl_option *option,
 	if (problems_is_marred(&loader->problems, line))
 		return false;
 	if (is_unbounded || option->max == INT64_MAX)
-		problems_error(&loader->problems, line,
-			"`%s` is %s, and must be at least %s: write %s = %s;", option->name, value,
-			print_quantity(loader, option, option->min), option->name, option->example);
+		problems_error(&loader->problems, line, "`%s` is %s, and must be at least %s",
+			option->name, value, print_quantity(loader, option, option->min));
 	else
-		problems_error(&loader->problems, line,
-			"`%s` is %s, and may be %s to %s: write %s = %s;", option->name, value,
-			print_quantity(loader, option, option->min),
-			print_quantity(loader, option, option->max), option->name, option->example);
+		problems_error(&loader->problems, line, "`%s` is %s, and may be %s to %s",
+			option->name, value, print_quantity(loader, option, option->min),
+			print_quantity(loader, option, option->max));
 	return false;
 }
 
@@ -322,6 +318,7 @@ static bool convert_choice(struct loader *loader, const struct sl_option *option
 	const config_setting_t *setting, struct sl_writer *out)
 {
 	struct suggest suggest;
+	const char *hint = "";
 	const char *text;
 	int i;
 
@@ -338,13 +335,16 @@ static bool convert_choice(struct loader *loader, const struct sl_option *option
 	suggest_init(&suggest, text);
 	for (i = 0; option->choices[i]; i++)
 		suggest_offer(&suggest, option->choices[i]);
+	if (suggest.best)
+		hint = arena_printf(
+			&loader->arena, ": write %s = \"%s\";", option->name, suggest.best);
 	problems_error(&loader->problems, config_setting_source_line(setting),
-		"`%s` is one of %s, not \"%.60s\": write %s = \"%s\";", option->name,
+		"`%s` is one of %s, not \"%.60s\"%s", option->name,
 		loader_list(loader, option->choices, " and "),
 		expand_is_secret(config_setting_get_string(setting))
 			? config_setting_get_string(setting)
 			: text,
-		option->name, suggest.best ? suggest.best : option->choices[0]);
+		hint);
 	return false;
 }
 

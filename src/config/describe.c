@@ -270,7 +270,8 @@ static void markdown_option(const struct sl_option *option, FILE *out)
 
 static void markdown_head(FILE *out)
 {
-	(void)fputs("| option | type | default | meaning | example |\n|---|---|---|---|---|\n", out);
+	(void)fputs(
+		"| option | type | default | meaning | example |\n|---|---|---|---|---|\n", out);
 }
 
 void describe_markdown(const struct sl_stage *stage, FILE *out)

@@ -32,6 +32,7 @@ struct draft {
 	uint32_t processes;      /* with "auto" resolved */
 	struct sl_value options; /* the map of resolved ones */
 	const char *target;      /* the file that it writes, normalised; NULL: none */
+	const char *written;     /* the same as the config has it */
 	uint32_t input_count;
 	bool is_mentioned; /* a wrong `from` seems to mean this stage: do not say that nothing takes from it */
 	uint32_t position; /* in the graph */
@@ -52,6 +53,7 @@ struct loader {
 	struct problems problems;
 	config_t config;
 	const char *name; /* of the pipeline */
+	bool has_slip;    /* a key at the top that seems to mean `stages` */
 	struct draft *drafts;
 	uint32_t draft_count;
 	struct draft_link *links;

@@ -70,7 +70,7 @@ void problems_warning(struct problems *problems, unsigned line, const char *form
 
 bool problems_is_marred(const struct problems *problems, unsigned line)
 {
-	for (unsigned i = 0; i < problems->count; i++)
+	for (unsigned i = 0; i < problems->raw_count; i++)
 		if (problems->items[i].is_error && problems->items[i].line == line)
 			return true;
 	return false;

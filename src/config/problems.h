@@ -26,6 +26,7 @@ struct problems {
 	unsigned count;
 	unsigned capacity;
 	unsigned error_count;
+	unsigned raw_count; /* the first ones, which are about the raw text */
 };
 
 void problems_init(struct problems *problems, struct arena *arena);
@@ -34,7 +35,7 @@ void problems_error(struct problems *problems, unsigned line, const char *format
 	__attribute__((format(printf, 3, 4)));
 void problems_warning(struct problems *problems, unsigned line, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
-/* Is there an error in that line already? What follows from it need not be said, too. */
+/* Is there a mistake in the raw text of that line? What follows from it need not be said, too. */
 bool problems_is_marred(const struct problems *problems, unsigned line);
 void problems_report(
 	struct problems *problems, const struct text *text, load_problem_fn *report, void *user);

@@ -155,18 +155,6 @@ static void resolve_impl(struct loader *loader, struct draft *draft)
 
 /* --- options ----------------------------------------------------------------------------------------- */
 
-static void offer_options(struct suggest *suggest, const struct draft *draft)
-{
-	for (const struct sl_option *option = draft->impl->options; option && option->name;
-		option++)
-		suggest_offer(suggest, option->name);
-	for (const struct sl_option *option = schema_common; option->name; option++)
-		if (schema_common_fits(option, draft->role))
-			suggest_offer(suggest, option->name);
-	if (draft->role != SL_SOURCE)
-		suggest_offer(suggest, "from");
-}
-
 /* The names of a table in a row, when they are few enough to be read. */
 static const char *list_options(struct loader *loader, const struct sl_option *table)
 {
@@ -176,7 +164,24 @@ static const char *list_options(struct loader *loader, const struct sl_option *t
 		text = i < 10 ? arena_printf(&loader->arena, "%s%s`%s`", text, i > 0 ? ", " : "",
 					table[i].name)
 			      : arena_printf(&loader->arena, "%s%s", text, i == 10 ? ", ..." : "");
-	return text && *text ? text : "no options of its own";
+	return text && *text ? arena_printf(&loader->arena, "%s and ", text) : "";
+}
+
+/* The option that was meant by a name that there is not, or NULL. */
+static const char *meant_option(const struct draft *draft, const char *name)
+{
+	struct suggest suggest;
+
+	suggest_init(&suggest, name);
+	for (const struct sl_option *option = draft->impl->options; option && option->name;
+		option++)
+		suggest_offer(&suggest, option->name);
+	for (const struct sl_option *option = schema_common; option->name; option++)
+		if (schema_common_fits(option, draft->role))
+			suggest_offer(&suggest, option->name);
+	if (draft->role != SL_SOURCE)
+		suggest_offer(&suggest, "from");
+	return suggest.best;
 }
 
 static void report_unknown_option(
@@ -184,20 +189,19 @@ static void report_unknown_option(
 {
 	const char *name = config_setting_name(setting);
 	unsigned line = config_setting_source_line(setting);
-	struct suggest suggest;
+	const char *meant = meant_option(draft, name);
 
-	suggest_init(&suggest, name);
-	offer_options(&suggest, draft);
-	if (suggest.best)
+	if (meant)
 		problems_error(&loader->problems, line,
 			"the %s `%s` has no option `%s`: write `%s`", roles[draft->role],
-			draft->impl->name, name, suggest.best);
+			draft->impl->name, name, meant);
 	else
 		problems_error(&loader->problems, line,
-			"the %s `%s` has no option `%s`: it has %s, and what every stage has "
-			"(`sluice describe %s` explains them)",
+			"the %s `%s` has no option `%s`: it has %sthose of every %s (`sluice "
+			"describe %s` shows them)",
 			roles[draft->role], draft->impl->name, name,
-			list_options(loader, draft->impl->options), draft->impl->name);
+			list_options(loader, draft->impl->options), roles[draft->role],
+			draft->impl->name);
 }
 
 static void report_unfit_option(
@@ -287,12 +291,32 @@ static void resolve_option(struct loader *loader, const struct draft *draft,
 		report_unknown_option(loader, draft, setting);
 }
 
+static bool is_known(const struct draft *draft, const char *name)
+{
+	return find_role(name) >= 0 || strcmp(name, "from") == 0 ||
+	       schema_find(draft->impl->options, name) || schema_find(schema_common, name);
+}
+
+/* Is it there under a name that is nearly right? Then that is the mistake. */
+static bool is_misspelt(const struct draft *draft, const char *option)
+{
+	for (int i = 0; i < config_setting_length(draft->setting); i++) {
+		const char *name = config_setting_name(member(draft->setting, i));
+		const char *meant = is_known(draft, name) ? NULL : meant_option(draft, name);
+
+		if (meant && strcmp(meant, option) == 0)
+			return true;
+	}
+	return false;
+}
+
 static void check_required(struct loader *loader, const struct draft *draft)
 {
 	const struct sl_option *option = draft->impl->options;
 
 	for (; option && option->name; option++)
-		if (option->required && !config_setting_get_member(draft->setting, option->name))
+		if (option->required && !config_setting_get_member(draft->setting, option->name) &&
+			!is_misspelt(draft, option->name))
 			problems_error(&loader->problems, draft->line,
 				"`%s` lacks `%s` (%s): write %s = %s;", draft->name, option->name,
 				option->help, option->name,
@@ -351,8 +375,10 @@ static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 	if (r < 0)
 		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
 	target = r == 0 && draft->impl->target ? draft->impl->target(shared) : NULL;
-	if (target)
+	if (target) {
 		draft->target = normalise(&loader->arena, target);
+		draft->written = arena_copy(&loader->arena, target, strlen(target));
+	}
 	schema_free(bound);
 }
 
@@ -401,6 +427,16 @@ static void bind_common(struct loader *loader, struct draft *draft, struct sl_va
 	schema_free(bound);
 }
 
+/* Has the stage a number that libconfig cut? */
+static bool is_marred(const struct loader *loader, const struct draft *draft)
+{
+	for (int i = 0; i < config_setting_length(draft->setting); i++)
+		if (problems_is_marred(&loader->problems,
+			    config_setting_source_line(member(draft->setting, i))))
+			return true;
+	return false;
+}
+
 static void resolve_options(struct loader *loader, struct draft *draft)
 {
 	unsigned errors = loader->problems.error_count;
@@ -415,7 +451,8 @@ static void resolve_options(struct loader *loader, struct draft *draft)
 	if (!draft->impl)
 		return;
 	check_required(loader, draft);
-	if (loader->problems.error_count == errors && !loader->arena.error)
+	if (loader->problems.error_count == errors && !is_marred(loader, draft) &&
+		!loader->arena.error)
 		check_impl(loader, draft);
 }
 
@@ -461,6 +498,8 @@ void resolve_stages(struct loader *loader)
 	const config_setting_t *stages = config_lookup(&loader->config, "stages");
 	uint32_t count;
 
+	if (!stages && loader->has_slip)
+		return;
 	if (!stages) {
 		problems_error(&loader->problems, 0, "there are no `stages`: write %s", shape);
 		return;

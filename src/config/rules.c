@@ -28,18 +28,21 @@ static void check_partition(struct loader *loader, const struct draft *draft)
 {
 	const struct sl_strings *partition = &draft->common.partition;
 	bool is_set = config_setting_get_member(draft->setting, "partition");
+	unsigned line = draft_line(draft, "processes");
 
 	for (uint32_t i = 0; i < partition->count; i++)
 		if (!partition->items[i] || !*partition->items[i])
 			problems_error(&loader->problems, draft_line(draft, "partition"),
 				"`partition` names no field: write partition = [ \"FIELD\" ];");
+	if (draft->role == SL_SOURCE)
+		return;
 	if (is_set && draft->common.processes == 1)
 		problems_warning(&loader->problems, draft_line(draft, "partition"),
 			"`partition` changes nothing with one process: set `processes`, or remove "
 			"it");
 	else if (!is_set && draft->role == SL_SINK && draft->common.processes != 1 &&
-		 draft->common.order == GRAPH_ORDER_KEEP)
-		problems_warning(&loader->problems, draft_line(draft, "processes"),
+		 draft->common.order == GRAPH_ORDER_KEEP && !(draft->impl->flags & SL_ONE_PROCESS))
+		problems_warning(&loader->problems, line,
 			"several processes of the sink `%s` cannot keep the order among them: "
 			"write order = \"any\"; or set `partition`",
 			draft->name);
@@ -57,7 +60,7 @@ static void check_targets(struct loader *loader, uint32_t i)
 			continue;
 		problems_error(&loader->problems, draft_line(draft, "path"),
 			"`%s` and `%s` write one file, %s: give each its own", other->name,
-			draft->name, draft->target);
+			draft->name, draft->written);
 		return;
 	}
 }

@@ -104,6 +104,15 @@ static bool is_boolean(const struct lex_token *t)
 		       (t->size == 5 && strncasecmp(t->text, "false", 5) == 0));
 }
 
+/* Is the next token the name of another setting? */
+static bool is_setting(const struct parser *p)
+{
+	struct lexer ahead = p->lexer;
+	struct lex_token next = lex_next(&ahead);
+
+	return p->token.kind == LEX_NAME && (lex_is(&next, '=') || lex_is(&next, ':'));
+}
+
 /* Why the next token cannot be a value. */
 static void fail_value(struct parser *p)
 {
@@ -112,7 +121,11 @@ static void fail_value(struct parser *p)
 
 	if (fail_anywhere(p))
 		return;
-	if (t->kind == LEX_NAME)
+	if (t->kind == LEX_NAME && is_setting(p))
+		fail(p, p->last.line,
+			"a value is missing here: write one, or { } around the settings that "
+			"follow");
+	else if (t->kind == LEX_NAME)
 		fail(p, t->line, "text stands in quotes: write \"%.*s\"", size, t->text);
 	else if (t->kind == LEX_NUMBER)
 		fail(p, t->line,
@@ -228,9 +241,13 @@ static void fail_name(struct parser *p, char closer, unsigned opened)
 	if (fail_anywhere(p))
 		return;
 	if (t->kind == LEX_END)
-		fail(p, opened, "the `{` here is never closed: write `};` behind the group");
+		fail(p, opened,
+			"this `{` is never closed: `};` is missing at its end, or at the end of a "
+			"group in it");
 	else if (lex_is(t, ';') && (lex_is(&p->last, ';') || lex_is(&p->last, ',')))
 		fail(p, t->line, "one `;` is enough");
+	else if (!closer && lex_is(t, '{') && p->last.size == 0)
+		fail(p, t->line, "a config begins with a name: write stages = { ... };");
 	else if (!closer && lex_is(t, '}'))
 		fail(p, t->line, "there is no `{` that this `}` closes");
 	else if (t->kind == LEX_STRING)

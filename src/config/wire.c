@@ -50,6 +50,25 @@ static struct draft *find_draft(struct loader *loader, const char *name)
 	return NULL;
 }
 
+/* The stages to take from, when they are few enough to be read. */
+static const char *list_stages(struct loader *loader, uint32_t except)
+{
+	const char *text = "";
+	unsigned count = 0;
+
+	for (uint32_t i = 0; i < loader->draft_count && text; i++) {
+		if (loader->drafts[i].role == SL_SINK || i == except)
+			continue;
+		if (count < 10)
+			text = arena_printf(&loader->arena, "%s%s`%s`", text,
+				count > 0 ? ", " : "choose from ", loader->drafts[i].name);
+		else if (count == 10)
+			text = arena_printf(&loader->arena, "%s, ...", text);
+		count++;
+	}
+	return text && *text ? text : "there is none to take from, so add a source";
+}
+
 static void report_dangling(struct loader *loader, const struct wanted *wanted, const char *name)
 {
 	struct suggest suggest;
@@ -65,8 +84,8 @@ static void report_dangling(struct loader *loader, const struct wanted *wanted, 
 		problems_error(&loader->problems, wanted->line,
 			"there is no stage `%s`: write from = \"%s\";", name, meant->name);
 	} else {
-		problems_error(&loader->problems, wanted->line,
-			"there is no stage `%s`: write the name of one in this file", name);
+		problems_error(&loader->problems, wanted->line, "there is no stage `%s`: %s", name,
+			list_stages(loader, wanted->downstream));
 	}
 }
 
@@ -167,7 +186,8 @@ static void wire(struct loader *loader, const struct wanted *wanted)
 		report_dangling(loader, wanted, name);
 	else if (upstream->has_role && upstream->role == SL_SINK)
 		problems_error(&loader->problems, wanted->line,
-			"`%s` is a sink, and nothing comes out of it: take from what it takes from",
+			"`%s` is a sink, and nothing comes out of it: take from a source or a "
+			"transform",
 			name);
 	else if (find_port(loader, wanted, upstream, dot ? dot + 1 : NULL, &port))
 		add_link(loader, wanted, upstream, port);

@@ -662,7 +662,9 @@ void outlet_receive(struct outlet *outlet)
 			r = receive_frame(outlet, zmq_msg_data(&routing), zmq_msg_size(&routing), zmq_msg_data(&frame),
 				zmq_msg_size(&frame));
 		if (r == -EBADMSG)
-			log_write(LOG_LEVEL_WARNING, "a malformed frame from downstream: dropped");
+			log_write(LOG_LEVEL_WARNING, "a frame from %.*s that cannot be (type %d, %zu bytes): dropped",
+				(int)zmq_msg_size(&routing), (const char *)zmq_msg_data(&routing),
+				frame_type(zmq_msg_data(&frame), zmq_msg_size(&frame)), zmq_msg_size(&frame));
 		else if (r < 0)
 			outlet->env->failed(outlet->env->user, err_name(r));
 		skip_parts(outlet->socket, &frame);

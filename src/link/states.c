@@ -12,7 +12,7 @@ const int outlet_peer_table[OUTLET_PEER_STATES][OUTLET_PEER_EVENTS] = {
 	[OUTLET_PEER_ABSENT] = { OUTLET_PEER_LIVE, NO,                NO,               OUTLET_PEER_ABSENT, OUTLET_PEER_DONE },
 	[OUTLET_PEER_LIVE]   = { NO,               OUTLET_PEER_ENDED, NO,               OUTLET_PEER_ABSENT, OUTLET_PEER_DONE },
 	[OUTLET_PEER_ENDED]  = { NO,               NO,                OUTLET_PEER_DONE, OUTLET_PEER_ABSENT, OUTLET_PEER_DONE },
-	[OUTLET_PEER_DONE]   = { NO,               NO,                NO,               OUTLET_PEER_DONE,   OUTLET_PEER_DONE },
+	[OUTLET_PEER_DONE]   = { NO,               NO,                OUTLET_PEER_DONE, OUTLET_PEER_DONE,   OUTLET_PEER_DONE },
 };
 
 const int inlet_peer_table[INLET_PEER_STATES][INLET_PEER_EVENTS] = {

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: MIT
+"""What the system tests share: a folder of its own per test (short, since socket paths are), and sluice run in it."""
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+import pytest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build")).resolve()
+
+
+class Place:
+    """One folder; every program started here has its state and its sockets in it."""
+
+    def __init__(self, path):
+        self.path = pathlib.Path(path)
+        self.env = dict(os.environ, XDG_STATE_HOME=f"{path}/s", XDG_RUNTIME_DIR=f"{path}/r", TERM="dumb")
+        self.env.pop("STATE_DIRECTORY", None)
+        self.env.pop("RUNTIME_DIRECTORY", None)
+        self.running = []
+
+    def write(self, name, text):
+        file = self.path / name
+        file.write_text(text)
+        return file
+
+    def start(self, *arguments, program="sluice", **more):
+        process = subprocess.Popen(
+            [BUILD / program, *arguments], cwd=self.path, env=self.env, text=True,
+            stdin=more.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+        self.running.append(process)
+        return process
+
+    def sluice(self, *arguments, timeout=60, **more):
+        """Runs to the end: exit status, stdout, stderr."""
+        process = self.start(*arguments, **more)
+        return finish(process, timeout)
+
+    def run(self, config, status=0, timeout=60, **more):
+        """Runs a pipeline; its exit status must be `status`."""
+        self.write("p.conf", config)
+        code, out, err = self.sluice("run", "p.conf", timeout=timeout, **more)
+        assert code == status, f"exit status {code}, expected {status}\n{err}"
+        assert "leak" not in err, err
+        return out, err
+
+    def close(self):
+        for process in self.running:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+def finish(process, timeout=60):
+    try:
+        out, err = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGKILL)
+        out, err = process.communicate()
+        pytest.fail(f"still running after {timeout} s\n{err}")
+    return process.returncode, out, err
+
+
+def children(pid, stages=None):
+    """{pid: "stage.n"} of the stage processes below a supervisor."""
+    found = {}
+    for entry in os.listdir("/proc"):
+        if not entry.isdigit():
+            continue
+        try:
+            stat = pathlib.Path(f"/proc/{entry}/stat").read_text().rsplit(")", 1)[1].split()
+            words = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if int(stat[1]) != pid or len(words) < 3 or stat[0] == "Z":
+            continue
+        name = words[2].decode()
+        if stages is None or name.rsplit(".", 1)[0] in stages:
+            found[int(entry)] = name
+    return found
+
+
+def wait_for(condition, timeout=30, what="the condition"):
+    """Polls until condition() is true; its value."""
+    deadline = time.monotonic() + timeout
+    while time.monotonic() < deadline:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.005)
+    pytest.fail(f"{what} did not come true within {timeout} s")
+
+
+def resident(pid):
+    """Kilobytes."""
+    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+def kill_some(process, stages, kills, seed):
+    """Kill -9, at random times, of random instances; how many it came to."""
+    chance = random.Random(seed)
+    done = 0
+    while done < kills and process.poll() is None:
+        victims = sorted(children(process.pid, stages))
+        if victims:
+            try:
+                os.kill(chance.choice(victims), signal.SIGKILL)
+                done += 1
+            except ProcessLookupError:
+                pass
+        time.sleep(chance.uniform(0.005, 0.04))
+    return done
+
+
+@pytest.fixture
+def place():
+    it = Place(tempfile.mkdtemp(prefix="sl"))
+    yield it
+    it.close()

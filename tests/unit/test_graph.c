@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/* The resolved graph: there and back, what its shape depends on, and that no damage gets in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/graph.h"
+#include "config/graph_print.h"
+
+static const char *const out[] = { "out" };
+static const char *const two[] = { "good", "bad" };
+static const char *const fields[] = { "customer", "day" };
+static char options[] = "\x81\xa5"
+			"count\x0a"; /* { "count": 10 } */
+
+#define OPTIONS                                                                                    \
+	{                                                                                          \
+		.data = options, .size = sizeof(options) - 1                                       \
+	}
+#define NUMBERS                                                                                    \
+	.file = "a.conf", .processes = 1, .threads = 1, .queue = 4, .retain = 1 << 20,             \
+	.restart_max = 5, .restart_within_ns = 60, .restart_backoff_ns = 7, .stall_timeout_ns = 9, \
+	.options = OPTIONS
+
+/* clang-format off */
+static const struct graph_stage example_stages[] = {
+	{ .name = "read",  .impl = "file",  .role = SL_SOURCE, .line = 3, .ports = out, .port_count = 1, NUMBERS },
+	{ .name = "split", .impl = "split", .role = SL_TRANSFORM, .line = 4, .ports = two, .port_count = 2,
+	  .order = GRAPH_ORDER_ANY, .on_error = GRAPH_ON_ERROR_STOP, .flags = SL_ONE_PROCESS, NUMBERS },
+	{ .name = "save",  .impl = "file",  .role = SL_SINK, .line = 5, .partition = fields, .partition_count = 2, NUMBERS },
+	{ .name = "junk",  .impl = "null",  .role = SL_SINK, .line = 6, NUMBERS },
+};
+static const struct graph_link example_links[] = { { 0, 0, 1 }, { 1, 0, 2 }, { 1, 1, 3 }, { 0, 0, 3 } };
+/* clang-format on */
+
+struct example {
+	struct graph_stage stages[4];
+	struct graph_link links[4];
+	struct graph graph;
+};
+
+static void example_init(struct example *e)
+{
+	memcpy(e->stages, example_stages, sizeof(e->stages));
+	memcpy(e->links, example_links, sizeof(e->links));
+	e->graph = (struct graph){
+		.name = "orders",
+		.file = "/etc/orders.conf",
+		.stages = e->stages,
+		.stage_count = 4,
+		.links = e->links,
+		.link_count = 4,
+	};
+}
+
+static int there_and_back(const struct graph *graph, struct graph **ret_graph)
+{
+	struct sl_writer bytes;
+	int r;
+
+	sl_writer_init(&bytes);
+	assert_int_equal(graph_encode(graph, &bytes), 0);
+	r = graph_decode(bytes.data, bytes.mark, ret_graph, NULL);
+	sl_writer_fini(&bytes);
+	return r;
+}
+
+static void a_graph_comes_back_whole(void **state)
+{
+	struct example e;
+	struct graph *graph;
+
+	(void)state;
+	example_init(&e);
+	assert_int_equal(there_and_back(&e.graph, &graph), 0);
+	assert_string_equal(graph->name, "orders");
+	assert_string_equal(graph->file, "/etc/orders.conf");
+	assert_int_equal(graph->stage_count, 4);
+	assert_int_equal(graph->link_count, 4);
+
+	const struct graph_stage *split = &graph->stages[1], *save = &graph->stages[2];
+
+	assert_string_equal(split->name, "split");
+	assert_string_equal(split->file, "a.conf");
+	assert_int_equal(split->role, SL_TRANSFORM);
+	assert_int_equal(split->flags, SL_ONE_PROCESS);
+	assert_int_equal(split->line, 4);
+	assert_int_equal(split->order, GRAPH_ORDER_ANY);
+	assert_int_equal(split->on_error, GRAPH_ON_ERROR_STOP);
+	assert_int_equal(split->queue, 4);
+	assert_true(split->retain == 1 << 20 && split->restart_max == 5 &&
+		    split->restart_within_ns == 60);
+	assert_true(split->restart_backoff_ns == 7 && split->stall_timeout_ns == 9);
+	assert_int_equal(split->port_count, 2);
+	assert_string_equal(split->ports[1], "bad");
+	assert_int_equal(save->partition_count, 2);
+	assert_string_equal(save->partition[1], "day");
+	assert_int_equal(save->options.size, sizeof(options) - 1);
+	assert_memory_equal(save->options.data, options, sizeof(options) - 1);
+	graph_free(graph);
+}
+
+static void links_are_known_at_both_ends(void **state)
+{
+	struct example e;
+	struct graph *graph;
+
+	(void)state;
+	example_init(&e);
+	assert_int_equal(there_and_back(&e.graph, &graph), 0);
+	assert_int_equal(graph->stages[0].input_count, 0);
+	assert_int_equal(graph->stages[0].output_count, 2);
+	assert_int_equal(graph->stages[0].outputs[1], 3);
+	assert_int_equal(graph->stages[3].input_count, 2);
+	assert_int_equal(graph->stages[3].inputs[0], 2);
+	assert_int_equal(graph->stages[3].inputs[1], 3);
+	assert_int_equal(graph_find(graph, "junk"), 3);
+	assert_int_equal(graph_find(graph, "nobody"), -ENOENT);
+	/* One outlet of read, two of split. */
+	assert_true(graph_memory(graph) == 3 << 20);
+	graph_free(graph);
+}
+
+static void the_shape_is_names_and_links_only(void **state)
+{
+	struct example e;
+	struct graph *a, *b, *c, *d;
+
+	(void)state;
+	example_init(&e);
+	assert_int_equal(there_and_back(&e.graph, &a), 0);
+	e.stages[1].threads = 8;
+	e.stages[1].line = 99;
+	assert_int_equal(there_and_back(&e.graph, &b), 0);
+	e.links[1].port = 1;
+	e.links[2].port = 0;
+	assert_int_equal(there_and_back(&e.graph, &c), 0);
+	e.stages[3].impl = "stdout";
+	assert_int_equal(there_and_back(&e.graph, &d), 0);
+	assert_true(a->shape == b->shape);
+	assert_true(a->shape != c->shape);
+	assert_true(c->shape != d->shape);
+	graph_free(a);
+	graph_free(b);
+	graph_free(c);
+	graph_free(d);
+}
+
+static void what_cannot_be_is_refused(void **state)
+{
+	struct example e;
+	struct graph *graph = NULL;
+
+	(void)state;
+	example_init(&e);
+	e.links[0] = (struct graph_link){ 1, 0, 0 };
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.links[1].downstream = 4;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.links[1].port = 2;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.stages[2].name = "read";
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.stages[2].processes = 0;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.stages[2].role = (enum sl_role)7;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.stages[0].port_count = 0;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.graph.link_count = 1;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	example_init(&e);
+	e.graph.stage_count = 0;
+	e.graph.link_count = 0;
+	assert_int_equal(there_and_back(&e.graph, &graph), -EBADMSG);
+	assert_null(graph);
+}
+
+/* Every cut, and every byte changed to a few others, of a real graph: refused, or another graph, but never a crash. */
+static void damage_never_gets_further(void **state)
+{
+	static const unsigned char others[] = { 0x00, 0x01, 0x7f, 0x80, 0x90, 0xc0, 0xc4, 0xcf,
+		0xd9, 0xdd, 0xdf, 0xff };
+	struct example e;
+	struct sl_writer bytes;
+	struct err err;
+
+	(void)state;
+	example_init(&e);
+	sl_writer_init(&bytes);
+	assert_int_equal(graph_encode(&e.graph, &bytes), 0);
+	for (size_t size = 0; size < bytes.mark; size++) {
+		struct graph *graph = NULL;
+		char *copy = malloc(size + 1);
+
+		memcpy(copy, bytes.data, size);
+		assert_true(graph_decode(copy, size, &graph, &err) < 0);
+		free(copy);
+	}
+	for (size_t i = 0; i < bytes.mark; i++) {
+		char old = bytes.data[i];
+
+		for (size_t k = 0; k < sizeof(others); k++) {
+			struct graph *graph = NULL;
+
+			bytes.data[i] = (char)others[k];
+			if (graph_decode(bytes.data, bytes.mark, &graph, &err) == 0)
+				graph_free(graph);
+		}
+		bytes.data[i] = old;
+	}
+	sl_writer_fini(&bytes);
+}
+
+static char *printed(const struct graph *graph, void (*print)(const struct graph *, FILE *))
+{
+	char *text = NULL;
+	size_t size = 0;
+	FILE *file = open_memstream(&text, &size);
+
+	assert_non_null(file);
+	print(graph, file);
+	assert_int_equal(fclose(file), 0);
+	return text;
+}
+
+static void a_graph_can_be_read(void **state)
+{
+	struct example e;
+	struct graph *graph;
+	char *text;
+
+	(void)state;
+	example_init(&e);
+	assert_int_equal(there_and_back(&e.graph, &graph), 0);
+	text = printed(graph, graph_print_text);
+	assert_string_equal(text, "orders (/etc/orders.conf)\n"
+				  "4 stages, 4 links, at most 3 MiB of records between them\n"
+				  "\n"
+				  "  read   source file\n"
+				  "         1 process, 1 thread, holds at most 1 MiB\n"
+				  "         -> split\n"
+				  "         -> junk\n"
+				  "\n"
+				  "  split  transform split\n"
+				  "         1 process, 1 thread, order any, holds at most 2 MiB\n"
+				  "         good -> save\n"
+				  "         bad -> junk\n"
+				  "\n"
+				  "  save   sink file\n"
+				  "         1 process, 1 thread, order kept, by customer and day\n"
+				  "\n"
+				  "  junk   sink null\n"
+				  "         1 process, 1 thread, order kept\n");
+	free(text);
+	text = printed(graph, graph_print_dot);
+	assert_non_null(strstr(text, "digraph \"orders\" {\n"));
+	assert_non_null(strstr(text, "\t\"split\" -> \"junk\" [label=\"bad\"];\n"));
+	assert_non_null(strstr(text, "\t\"read\" -> \"split\";\n"));
+	free(text);
+	graph_free(graph);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_graph_comes_back_whole),
+		cmocka_unit_test(links_are_known_at_both_ends),
+		cmocka_unit_test(the_shape_is_names_and_links_only),
+		cmocka_unit_test(what_cannot_be_is_refused),
+		cmocka_unit_test(damage_never_gets_further),
+		cmocka_unit_test(a_graph_can_be_read),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
