@@ -1,2 +1,7 @@
 # Worked examples; each is run by the tests.
 pipelinesdir = $(docdir)/pipelines
+dist_pipelines_DATA = \
+	etc/pipelines/countries.conf \
+	etc/pipelines/queue-demo.conf \
+	etc/pipelines/timezones.conf \
+	etc/pipelines/unicode.conf

@@ -19,24 +19,54 @@ void log_set_level(enum log_level level)
 	threshold = level;
 }
 
+/* How many bytes at `text` are one character of UTF-8 that may be shown; 0: none. */
+static size_t printable(const unsigned char *text, size_t left)
+{
+	size_t size = *text < 0x80 ? 1 : *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
+
+	if (*text < 0x20 || *text == 0x7f || (*text >= 0x80 && *text < 0xc2) || *text > 0xf4 || size > left)
+		return 0;
+	for (size_t i = 1; i < size; i++)
+		if ((text[i] & 0xc0) != 0x80)
+			return 0;
+	return size;
+}
+
+/* What came from a file or a user must not steer a terminal or break a journal: other bytes become \\xNN. */
+static size_t clean(const char *from, size_t size, char *to, size_t room)
+{
+	size_t used = 0;
+
+	for (size_t i = 0; i < size && used + 5 < room;) {
+		size_t good = printable((const unsigned char *)from + i, size - i);
+
+		if (good > 0)
+			memcpy(to + used, from + i, good);
+		else
+			(void)snprintf(to + used, 5, "\\x%02x", (unsigned char)from[i]);
+		used += good > 0 ? good : 4;
+		i += good > 0 ? good : 1;
+	}
+	return used;
+}
+
 void log_vwrite(enum log_level level, const char *format, va_list args)
 {
-	char line[LOG_LINE_MAX];
-	int head = 0;
+	char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
+	size_t head = 0;
 	int size;
 
 	if (level > threshold)
 		return;
-	if (is_prefixed)
-		head = snprintf(line, sizeof(line), "<%d>", level);
-	size = vsnprintf(line + head, sizeof(line) - (size_t)head - 1, format, args);
+	size = vsnprintf(text, sizeof(text), format, args);
 	if (size < 0)
 		return;
-	if (size > (int)sizeof(line) - head - 2)
-		size = (int)sizeof(line) - head - 2;
-	line[head + size] = '\n';
+	if (is_prefixed)
+		head = (size_t)snprintf(line, sizeof(line), "<%d>", level);
+	head += clean(text, strnlen(text, sizeof(text)), line + head, sizeof(line) - head - 1);
+	line[head] = '\n';
 	/* Nothing can be done about a log that cannot be written. */
-	if (write(STDERR_FILENO, line, (size_t)(head + size + 1)) < 0)
+	if (write(STDERR_FILENO, line, head + 1) < 0)
 		return;
 }
 

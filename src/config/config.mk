@@ -14,6 +14,8 @@ libconfigload_a_SOURCES = \
 	src/config/expand.c src/config/expand.h \
 	src/config/lexer.c src/config/lexer.h \
 	src/config/load.c src/config/load.h src/config/loader.h \
+	src/config/mismatch.c \
+	src/config/options.c \
 	src/config/problems.c src/config/problems.h \
 	src/config/report.c src/config/report.h \
 	src/config/resolve.c \

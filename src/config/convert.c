@@ -1,156 +1,17 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * From what libconfig parsed to the resolved value of an option, and the words for what does not fit: what was found,
- * what the option takes, what to write.
- */
+/* From what libconfig parsed to the resolved value of an option. */
 #include "config/loader.h"
 
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "base/units.h"
 #include "config/expand.h"
 #include "config/suggest.h"
 
 #define VALUE_DEPTH_MAX 32
-
-const char *loader_list(struct loader *loader, const char *const *names, const char *last_word)
-{
-	const char *text = "";
-
-	for (size_t i = 0; names && names[i] && text; i++) {
-		const char *glue = i == 0 ? "" : names[i + 1] ? ", " : last_word;
-
-		text = arena_printf(&loader->arena, "%s%s\"%s\"", text, glue, names[i]);
-	}
-	return text ? text : "";
-}
-
-/* What a setting holds, as a message calls it. */
-static const char *found(struct loader *loader, const config_setting_t *setting)
-{
-	switch (config_setting_type(setting)) {
-	case CONFIG_TYPE_INT:
-	case CONFIG_TYPE_INT64:
-		return arena_printf(
-			&loader->arena, "the integer %lld", config_setting_get_int64(setting));
-	case CONFIG_TYPE_FLOAT:
-		return arena_printf(
-			&loader->arena, "the number %g", config_setting_get_float(setting));
-	case CONFIG_TYPE_STRING:
-		return arena_printf(
-			&loader->arena, "the string \"%.60s\"", config_setting_get_string(setting));
-	case CONFIG_TYPE_BOOL:
-		return config_setting_get_bool(setting) ? "true" : "false";
-	case CONFIG_TYPE_ARRAY:
-		return "an array [ ]";
-	case CONFIG_TYPE_LIST:
-		return "a list ( )";
-	default:
-		return "a group { }";
-	}
-}
-
-static const char *takes(struct loader *loader, const struct sl_option *option)
-{
-	switch (option->type) {
-	case SL_TYPE_STRING:
-		return "a string";
-	case SL_TYPE_INT:
-		if (!option->choices)
-			return "an integer";
-		return arena_printf(&loader->arena, "an integer or %s",
-			loader_list(loader, option->choices, " or "));
-	case SL_TYPE_REAL:
-		return "a number";
-	case SL_TYPE_BOOL:
-		return "true or false";
-	case SL_TYPE_SIZE:
-		return "a size with its unit (B, KiB, MiB, GiB)";
-	case SL_TYPE_DURATION:
-		return "a duration with its unit (us, ms, s, m, h, d)";
-	case SL_TYPE_CHOICE:
-		return arena_printf(
-			&loader->arena, "one of %s", loader_list(loader, option->choices, " and "));
-	case SL_TYPE_CHAR:
-		return "one character";
-	case SL_TYPE_STRINGS:
-		return "a string or an array of strings";
-	case SL_TYPE_VALUES:
-		return "a list of values";
-	}
-	return "";
-}
-
-/* "yes", 1 and the like, as the boolean that was meant; NULL when it does not look like one. */
-static const char *meant_bool(const config_setting_t *setting)
-{
-	static const char *const words[] = { "true", "yes", "on", "1", "false", "no", "off", "0" };
-	const char *text = config_setting_get_string(setting);
-
-	if (config_setting_type(setting) == CONFIG_TYPE_INT)
-		return config_setting_get_int(setting) ? "true" : "false";
-	for (size_t i = 0; text && i < 8; i++)
-		if (strcasecmp(text, words[i]) == 0)
-			return i < 4 ? "true" : "false";
-	return NULL;
-}
-
-/* The digits of a string that is a number, or of a number, without a unit; NULL when there is none. */
-static const char *meant_number(struct loader *loader, const config_setting_t *setting)
-{
-	const char *text = config_setting_get_string(setting);
-	int type = config_setting_type(setting);
-
-	if (type == CONFIG_TYPE_INT || type == CONFIG_TYPE_INT64)
-		return arena_printf(&loader->arena, "%lld", config_setting_get_int64(setting));
-	if (type == CONFIG_TYPE_FLOAT)
-		return arena_printf(&loader->arena, "%g", config_setting_get_float(setting));
-	return text && *text && strspn(text, "0123456789") == strlen(text) ? text : NULL;
-}
-
-/* What the user most likely meant, as it stands behind `=`; else the option's example. */
-static const char *meant(
-	struct loader *loader, const struct sl_option *option, const config_setting_t *setting)
-{
-	const char *number = meant_number(loader, setting);
-	const char *text = NULL;
-	bool is_float = config_setting_type(setting) == CONFIG_TYPE_FLOAT;
-
-	if (option->type == SL_TYPE_BOOL)
-		text = meant_bool(setting);
-	else if (!number || number[0] == '-')
-		text = NULL;
-	else if (option->type == SL_TYPE_INT || option->type == SL_TYPE_REAL)
-		text = is_float ? NULL : number;
-	else if (option->type == SL_TYPE_STRING || option->type == SL_TYPE_STRINGS)
-		text = arena_printf(&loader->arena, "\"%s\"", number);
-	else if (option->type == SL_TYPE_DURATION)
-		text = arena_printf(&loader->arena, "\"%ss\"", number);
-	else if (option->type == SL_TYPE_SIZE)
-		text = arena_printf(&loader->arena, "\"%sMiB\"", number);
-	return text ? text : option->example;
-}
-
-/* The option's value is not what it takes. */
-static bool wrong(
-	struct loader *loader, const struct sl_option *option, const config_setting_t *setting)
-{
-	unsigned line = config_setting_source_line(setting);
-	const char *example = meant(loader, option, setting);
-
-	if (example)
-		problems_error(&loader->problems, line, "`%s` takes %s, not %s: write %s = %s;",
-			option->name, takes(loader, option), found(loader, setting), option->name,
-			example);
-	else
-		problems_error(&loader->problems, line, "`%s` takes %s, not %s", option->name,
-			takes(loader, option), found(loader, setting));
-	return false;
-}
 
 static const char *expand(struct loader *loader, const config_setting_t *setting)
 {
@@ -171,8 +32,8 @@ const char *convert_string(struct loader *loader, const char *name, const config
 	if (config_setting_type(setting) == CONFIG_TYPE_STRING)
 		return expand(loader, setting);
 	problems_error(&loader->problems, config_setting_source_line(setting),
-		"`%s` takes a string, not %s: write %s = %s;", name, found(loader, setting), name,
-		example);
+		"`%s` takes a string, not %s: write %s = %s;", name, convert_found(loader, setting),
+		name, example);
 	return NULL;
 }
 
@@ -247,7 +108,7 @@ static bool convert_int(struct loader *loader, const struct sl_option *option,
 	if (word >= 0)
 		x = -1 - (int64_t)word;
 	else if (!is_integer(setting) && !(text && parse_expanded(setting, text, &x)))
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	else if (!check_bounds(loader, option, setting, x))
 		return false;
 	sl_put_int(out, x);
@@ -262,7 +123,7 @@ static bool convert_real(struct loader *loader, const struct sl_option *option,
 	else if (config_setting_type(setting) == CONFIG_TYPE_FLOAT)
 		sl_put_double(out, config_setting_get_float(setting));
 	else
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	return true;
 }
 
@@ -298,14 +159,14 @@ static bool convert_quantity(struct loader *loader, const struct sl_option *opti
 		   (option->type == SL_TYPE_SIZE || config_setting_get_int64(setting) == 0)) {
 		x = config_setting_get_int64(setting);
 	} else {
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	}
 	if (r == -ERANGE)
 		problems_error(&loader->problems, config_setting_source_line(setting),
 			"`%s` is more than fits into 64 bits: write %s = %s;", option->name,
 			option->name, option->example);
 	if (r == -EINVAL)
-		(void)wrong(loader, option, setting);
+		(void)convert_mismatch(loader, option, setting);
 	if (r < 0 || !check_bounds(loader, option, setting, x))
 		return false;
 	sl_put_int(out, x);
@@ -323,7 +184,7 @@ static bool convert_choice(struct loader *loader, const struct sl_option *option
 	int i;
 
 	if (config_setting_type(setting) != CONFIG_TYPE_STRING)
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	text = expand(loader, setting);
 	if (!text)
 		return false;
@@ -354,12 +215,12 @@ static bool convert_text(struct loader *loader, const struct sl_option *option,
 	const char *text;
 
 	if (config_setting_type(setting) != CONFIG_TYPE_STRING)
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	text = expand(loader, setting);
 	if (!text)
 		return false;
 	if (option->type == SL_TYPE_CHAR && strlen(text) != 1)
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	sl_put_cstr(out, text);
 	return true;
 }
@@ -372,7 +233,7 @@ static bool convert_strings(struct loader *loader, const struct sl_option *optio
 	bool is_right = true;
 
 	if (type != CONFIG_TYPE_STRING && type != CONFIG_TYPE_ARRAY && type != CONFIG_TYPE_LIST)
-		return wrong(loader, option, setting);
+		return convert_mismatch(loader, option, setting);
 	sl_put_array(out, (uint32_t)count);
 	for (int i = 0; i < count; i++) {
 		const config_setting_t *item =
@@ -383,7 +244,7 @@ static bool convert_strings(struct loader *loader, const struct sl_option *optio
 		if (config_setting_type(item) == CONFIG_TYPE_STRING)
 			text = expand(loader, item);
 		else
-			(void)wrong(loader, option, item);
+			(void)convert_mismatch(loader, option, item);
 		sl_put_cstr(out, text ? text : "");
 		is_right = is_right && text;
 	}
@@ -461,7 +322,7 @@ bool convert_option(struct loader *loader, const struct sl_option *option,
 		return convert_real(loader, option, setting, out);
 	case SL_TYPE_BOOL:
 		if (config_setting_type(setting) != CONFIG_TYPE_BOOL)
-			return wrong(loader, option, setting);
+			return convert_mismatch(loader, option, setting);
 		sl_put_bool(out, config_setting_get_bool(setting));
 		return true;
 	case SL_TYPE_SIZE:
@@ -473,7 +334,7 @@ bool convert_option(struct loader *loader, const struct sl_option *option,
 		return convert_strings(loader, option, setting, out);
 	case SL_TYPE_VALUES:
 		if (!config_setting_is_list(setting) && !config_setting_is_array(setting))
-			return wrong(loader, option, setting);
+			return convert_mismatch(loader, option, setting);
 		return convert_any(loader, setting, 0, out);
 	}
 	return false;

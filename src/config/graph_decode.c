@@ -32,11 +32,21 @@ static struct sl_value next(struct reader *r, struct sl_cursor *c, const char *w
 	return value;
 }
 
+/* A count is believed only when the bytes can hold it: a member takes one at least. */
+static bool is_plausible(struct sl_value v)
+{
+	return v.data && sl_count(v) <= v.size;
+}
+
 /* An array of exactly `count` members (any number for UINT32_MAX). */
 static struct sl_cursor open_array(
 	struct reader *r, struct sl_value v, uint32_t count, const char *what)
 {
-	if (!r->wrong && (sl_kind(v) != SL_ARRAY || (count != UINT32_MAX && sl_count(v) != count)))
+	if (r->wrong)
+		return (struct sl_cursor){ 0 };
+	if (!v.data || sl_kind(v) != SL_ARRAY || !is_plausible(v))
+		refuse(r, what);
+	else if (count != UINT32_MAX && sl_count(v) != count)
 		refuse(r, what);
 	return r->wrong ? (struct sl_cursor){ 0 } : sl_walk(v);
 }
@@ -105,7 +115,7 @@ static void get_options(struct reader *r, struct sl_cursor *c, struct sl_value *
 
 	if (r->wrong)
 		return;
-	if (sl_kind(v) != SL_MAP)
+	if (sl_kind(v) != SL_MAP || !is_plausible(v))
 		refuse(r, "options");
 	*ret_options = v;
 }

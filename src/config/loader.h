@@ -3,8 +3,9 @@
  * One load in progress: what the files of this room that know libconfig share. The passes, in order:
  *
  *   text     read and flatten        syntax   why libconfig refused it
- *   resolve  stages, roles, options  wire     from, ports, cycles, topological order
- *   rules    what does not go together       load     drives all this, makes the graph
+ *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand)
+ *   wire     from, ports, cycles     rules    what does not go together
+ *   load     drives all this, makes the graph
  *
  * Each adds what it finds to `problems` and goes on; only what cannot be looked at any further is left out.
  */
@@ -29,10 +30,11 @@ struct draft {
 	const struct sl_stage
 		*impl; /* NULL: not known which; its options and ports are not looked at */
 	struct schema_values common;
-	uint32_t processes;      /* with "auto" resolved */
-	struct sl_value options; /* the map of resolved ones */
-	const char *target;      /* the file that it writes, normalised; NULL: none */
-	const char *written;     /* the same as the config has it */
+	uint32_t processes;           /* with "auto" resolved */
+	struct sl_value options;      /* the map of resolved ones */
+	const char *target;           /* the file that it writes, normalised; NULL: none */
+	const char *written;          /* the same as the config has it */
+	const config_setting_t *from; /* NULL: none */
 	uint32_t input_count;
 	bool is_mentioned; /* a wrong `from` seems to mean this stage: do not say that nothing takes from it */
 	uint32_t position; /* in the graph */
@@ -61,8 +63,14 @@ struct loader {
 	uint32_t *order; /* drafts in topological order; NULL: there is a cycle */
 };
 
-/* `count` things in words a person reads: "a", "b" and "c". */
+/* mismatch.c. Names as a person reads them: "a", "b" and "c"; last_word is " and ". */
 const char *loader_list(struct loader *loader, const char *const *names, const char *last_word);
+
+/* mismatch.c. What a setting holds, as a message calls it. */
+const char *convert_found(struct loader *loader, const config_setting_t *setting);
+/* The setting's value is not what the option takes: reported. Always false. */
+bool convert_mismatch(
+	struct loader *loader, const struct sl_option *option, const config_setting_t *setting);
 
 /* convert.c. The text of a string setting, expanded; NULL, and reported, when it is no string or cannot be expanded. */
 const char *convert_string(struct loader *loader, const char *name, const config_setting_t *setting,
@@ -76,6 +84,11 @@ void resolve_stages(struct loader *loader);
 /* The line of a setting of that stage, or of the stage when it has no such setting. */
 unsigned draft_line(const struct draft *draft, const char *option);
 const char *role_name(enum sl_role role);
+/* The role of that name, or -ENOENT. */
+int role_find(const char *name);
+
+/* options.c: fills common, options and target. */
+void options_resolve(struct loader *loader, struct draft *draft);
 
 /* wire.c: fills links and order. */
 void wire_stages(struct loader *loader);

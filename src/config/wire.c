@@ -209,10 +209,8 @@ static void wire_setting(
 static void wire_draft(struct loader *loader, uint32_t i)
 {
 	const struct draft *draft = &loader->drafts[i];
-	const config_setting_t *from = NULL;
+	const config_setting_t *from = draft->from;
 
-	if (config_setting_is_group(draft->setting))
-		from = config_setting_get_member(draft->setting, "from");
 	if (!from)
 		return;
 	if (draft->has_role && draft->role == SL_SOURCE) {

@@ -242,8 +242,11 @@ static void child_died(struct child *child, const char *why, bool by_signal)
 	}
 	if (child->was_ready && !(stage->flags & SL_RESUMES)) {
 		child->state = child_next(child->state, CHILD_GIVE_UP);
-		fail(s, "%s: %s; a %s \"%s\" cannot take over where a dead one stood, so the pipeline stops", child->name, why,
-			stage->role == SL_SOURCE ? "source" : "sink", stage->impl);
+		if (child->reason[0])
+			fail(s, "%s: %s", child->name, why);
+		else
+			fail(s, "%s: %s; a %s \"%s\" cannot take over where a dead one stood, so the pipeline stops", child->name, why,
+				stage->role == SL_SOURCE ? "source" : "sink", stage->impl);
 		return;
 	}
 	if (!policy_restart(&s->policies[child->stage], stage, clock_now(), &wait_ns)) {

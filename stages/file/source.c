@@ -69,7 +69,7 @@ static int check_file(struct sl_context *ctx, struct shared *o, const char *path
 
 static int expand(struct sl_context *ctx, struct shared *o, const char *path)
 {
-	int flags = GLOB_MARK | (o->files.gl_pathv ? GLOB_APPEND : 0);
+	int flags = o->files.gl_pathv ? GLOB_APPEND : 0;
 	int r = glob(path, has_pattern(path) ? flags : flags | GLOB_NOCHECK, NULL, &o->files);
 
 	if (r == GLOB_NOMATCH)

@@ -50,7 +50,7 @@ static int sequence_produce(struct sl_context *ctx, void *shared, void *worker, 
 	char *at;
 
 	n = n < fits ? n : fits;
-	at = sl_writer_reserve(cut->out, n * INTEGER_MAX);
+	at = sl_writer_reserve(cut->out, n * INTEGER_MAX + 1);
 	if (!at)
 		return -ENOMEM;
 	for (uint64_t i = 0; i < n; i++) {

@@ -113,6 +113,13 @@ int input_add_column(struct input *input, const char *name, size_t size)
 	return 1;
 }
 
+void input_forget_columns(struct input *input)
+{
+	for (int i = 0; i < input->column_count; i++)
+		input->columns[i]->column = -1;
+	input->column_count = 0;
+}
+
 int input_learn(struct input *input, const struct sl_batch *batch)
 {
 	int learned = 0;

@@ -46,6 +46,7 @@ struct worker {
 	struct output *outputs;
 	int output_count;
 	bool wants_all;	 /* the query has a `*` */
+	bool has_learned; /* ... and the columns of the first records are known */
 	bool is_scan;
 	bool is_bare;	 /* one column named `value`: bare values come out */
 	bool reads_input;
@@ -96,6 +97,8 @@ static int open_database(struct worker *w)
 	(void)sqlite3_limit(w->db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
 	(void)sqlite3_limit(w->db, SQLITE_LIMIT_ATTACHED, 0);
 	(void)sqlite3_exec(w->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
+	/* Table-valued functions declare their columns when first used, which the authorizer would forbid. */
+	(void)sqlite3_exec(w->db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL, NULL);
 	sqlite3_progress_handler(w->db, PROGRESS_OPS, on_progress, w);
 	return input_new(w->db, &w->input);
 }
@@ -165,6 +168,116 @@ static int declare(struct worker *w)
 	r = input_declare(w->input);
 	(void)sqlite3_set_authorizer(w->db, authorize, w);
 	return r < 0 ? sl_error(w->ctx, r, "sql: cannot make the table of records: %s", sqlite3_errmsg(w->db)) : 0;
+}
+
+/* The end of a quoted name or string that begins at `at`. */
+static const char *skip_quoted(const char *at)
+{
+	char end = *at == '[' ? ']' : *at;
+
+	for (at++; *at; at++) {
+		if (*at == end && (end == ']' || at[1] != end))
+			return at + 1;
+		at += *at == end;
+	}
+	return at;
+}
+
+static bool is_name(char c)
+{
+	return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
+}
+
+static const char *skip_comment(const char *at)
+{
+	const char *end = at[1] == '-' ? strchr(at, '\n') : strstr(at + 2, "*/");
+
+	return !end ? at + strlen(at) : end + (at[1] == '-' ? 1 : 2);
+}
+
+#define ALIASES_MAX 64
+
+/* A walk over the words of a query. */
+struct scan {
+	const char *alias[ALIASES_MAX]; /* AS ...: begin, and size */
+	size_t alias_size[ALIASES_MAX];
+	unsigned aliases;
+	bool is_alias; /* the word before was AS */
+	bool is_tail;  /* behind GROUP BY, HAVING, ORDER BY, where an alias may be meant */
+};
+
+static bool is_word(const char *at, const char *end, const char *word)
+{
+	return (size_t)(end - at) == strlen(word) && strncasecmp(at, word, strlen(word)) == 0;
+}
+
+static bool is_known_alias(const struct scan *scan, const char *at, const char *end)
+{
+	for (unsigned i = 0; i < scan->aliases; i++)
+		if (scan->alias_size[i] == (size_t)(end - at) && strncasecmp(scan->alias[i], at, scan->alias_size[i]) == 0)
+			return true;
+	return false;
+}
+
+static void take_word(struct scan *scan, const char *at, const char *end)
+{
+	if (scan->is_alias && scan->aliases < ALIASES_MAX) {
+		scan->alias[scan->aliases] = at;
+		scan->alias_size[scan->aliases++] = (size_t)(end - at);
+	}
+	if (is_word(at, end, "GROUP") || is_word(at, end, "ORDER") || is_word(at, end, "HAVING"))
+		scan->is_tail = true;
+	if (is_word(at, end, "SELECT"))
+		scan->is_tail = false;
+}
+
+/* One word of the query, as a column if it could be one: no keyword, no function, no alias. */
+static int add_word(struct worker *w, struct scan *scan, const char *at, const char *end)
+{
+	bool is_quoted = *at == '"' || *at == '[' || *at == '`';
+	bool was_alias = scan->is_alias;
+	const char *behind = end;
+
+	take_word(scan, at, end);
+	scan->is_alias = is_word(at, end, "AS");
+	while (isspace((unsigned char)*behind))
+		behind++;
+	if (was_alias || isdigit((unsigned char)*at) || (!is_quoted && *behind == '('))
+		return 0;
+	if (scan->is_tail && is_known_alias(scan, at, end))
+		return 0;
+	if (is_quoted)
+		return input_add_column(w->input, at + 1, (size_t)(end - at) - 2);
+	return sqlite3_keyword_check(at, (int)(end - at)) ? 0 : input_add_column(w->input, at, (size_t)(end - at));
+}
+
+/*
+ * Whatever the query names may be a field of a record. Were it not a column from the beginning, SQLite could find the name in
+ * another table (json_each has an `id`), and give that without a word.
+ */
+static int add_named_columns(struct worker *w, const char *query)
+{
+	struct scan scan = { 0 };
+	int r = 0;
+
+	for (const char *at = query; *at && r >= 0;) {
+		const char *end = at + 1;
+
+		if ((at[0] == '-' && at[1] == '-') || (at[0] == '/' && at[1] == '*')) {
+			end = skip_comment(at);
+		} else if (strchr("\"[`", *at)) {
+			end = skip_quoted(at);
+			r = add_word(w, &scan, at, end);
+		} else if (*at == '\'') {
+			end = skip_quoted(at);
+		} else if (is_name(*at)) {
+			while (is_name(*end))
+				end++;
+			r = add_word(w, &scan, at, end);
+		}
+		at = end;
+	}
+	return r < 0 ? r : 0;
 }
 
 /* Prepares; a column that no record has had so far is added, and then is NULL. */
@@ -432,8 +545,17 @@ static int64_t reject_all(struct worker *w, const struct sl_batch *in)
 /* New keys under `*` are new columns. */
 static int learn_columns(struct worker *w, const struct shared *o, const struct sl_batch *in)
 {
-	int learned = w->wants_all ? input_learn(w->input, in) : 0;
+	int learned;
 
+	if (!w->wants_all || sl_batch_count(in) == 0)
+		return 0;
+	/* The first records decide in which order `*` gives the fields. */
+	if (!w->has_learned)
+		input_forget_columns(w->input);
+	learned = input_learn(w->input, in);
+	if (learned > 0 && !w->has_learned && add_named_columns(w, o->query) < 0)
+		return -ENOMEM;
+	w->has_learned = true;
 	return learned > 0 ? prepare(w, o->query) : learned;
 }
 
@@ -482,6 +604,8 @@ static int sql_start(struct sl_context *ctx, void *shared, void *worker)
 
 	w->ctx = ctx;
 	r = open_database(w);
+	if (r == 0)
+		r = add_named_columns(w, o->query);
 	return r < 0 ? r : prepare(w, o->query);
 }
 

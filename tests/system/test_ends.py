@@ -86,7 +86,7 @@ stages = { read = { source = "sequence"; count = 100; };
 @pytest.mark.parametrize("stage, message", [
     ('read = { source = "file"; path = "nowhere.csv"; };', "nowhere.csv: No such file or directory: check `path`"),
     ('read = { source = "file"; path = "no*.csv"; };', "no*.csv: no file matches"),
-    ('read = { source = "file"; path = "/etc"; format = "lines"; };', "/etc"),
+    ('read = { source = "file"; path = "/etc"; format = "lines"; };', "/etc is a folder: write /etc/* for the files in it"),
 ])
 def test_a_stage_that_cannot_start_says_why_once(place, stage, message):
     _, err = place.run('stages = { %s save = { sink = "null"; from = "read"; }; };' % stage, status=1, timeout=10)

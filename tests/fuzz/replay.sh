@@ -1,0 +1,6 @@
+#!/bin/sh
+# Replays every corpus through its target.
+set -e
+for folder in "$top_srcdir"/tests/fuzz/corpus/*; do
+	"$top_builddir/tests/fuzz/$(basename "$folder")" "$folder"/*
+done

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: MIT
+"""Every worked example of etc/pipelines, against what plain Python makes of the same input."""
+import csv
+import gzip
+import json
+import shutil
+
+from conftest import ROOT
+
+EXAMPLES = ROOT / "etc/pipelines"
+
+
+def run_example(place, name):
+    shutil.copy(EXAMPLES / f"{name}.conf", place.path)
+    code, _, err = place.sluice("run", f"{name}.conf")
+    assert code == 0, err
+
+
+def test_queue_demo(place):
+    run_example(place, "queue-demo")
+    assert (place.path / "data.json").read_text() == "[0.4, 0.8, 1.2000000000000002, 0.6000000000000001, 1.0, 1.4000000000000001, 1.8]\n"
+    assert json.loads((place.path / "data.json").read_text()) == [n * 0.2 for n in (2, 4, 6, 3, 5, 7, 9)]
+
+
+def test_unicode(place):
+    run_example(place, "unicode")
+    expected = [["code", "name", "digit"]]
+    for line in open("/usr/share/unicode/UnicodeData.txt"):
+        field = line.rstrip("\n").split(";")
+        if field[2] == "Nd":
+            expected.append([field[0], field[1], str(int(field[6]))])
+    assert len(expected) > 500
+    assert list(csv.reader(open(place.path / "digits.csv"))) == expected
+
+
+def test_countries(place):
+    run_example(place, "countries")
+    countries = json.load(open("/usr/share/iso-codes/json/iso_3166-1.json"))["3166-1"]
+    expected = [{"code": c["alpha_2"], "name": c["name"], "number": int(c["numeric"])} for c in countries]
+    assert [json.loads(line) for line in open(place.path / "countries.ndjson")] == expected
+
+
+def test_timezones(place):
+    run_example(place, "timezones")
+    rows = [line.rstrip("\n").split("\t", 2) for line in open("/usr/share/zoneinfo/zone1970.tab") if not line.startswith("#")]
+    expected = [{"countries": c, "position": p, "zone": z.rstrip("\n")} for c, p, z in rows]
+    assert [json.loads(line) for line in gzip.open(place.path / "zones.ndjson.gz", "rt")] == expected
+    several = [[z, c] for c, p, z in rows if "," in c]
+    assert list(csv.reader(open(place.path / "shared-zones.csv")))[1:] == several
+
+
+def test_every_example_has_a_test():
+    tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    for path in EXAMPLES.glob("*.conf"):
+        assert path.stem in tested, f"{path.name} is run by no test"

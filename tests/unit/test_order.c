@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* The re-sequencer: shuffled batches come out by position, repeats at once, holes are waited for, origins follow one another. */
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "link/order.h"
+
+static void release_nothing(void *owner)
+{
+	(void)owner;
+}
+
+static struct delivery *make(uint64_t origin, uint64_t start, uint64_t end)
+{
+	struct batch_head head = { .id = { .run = 1, .origin = origin, .start = start, .end = end, .path = 9 } };
+	struct delivery *delivery = calloc(1, sizeof(*delivery));
+
+	assert_non_null(delivery);
+	delivery->batch = batch_over(&head, "", 0, release_nothing, NULL);
+	delivery->epoch = 1;
+	return delivery;
+}
+
+/* The start of the next one, or -1. */
+static int64_t next(struct order *order)
+{
+	struct delivery *delivery = order_next(order);
+	int64_t start = delivery ? (int64_t)delivery->batch->head.id.start : -1;
+
+	delivery_free(delivery);
+	return start;
+}
+
+static void shuffled_come_out_sorted(void **state)
+{
+	(void)state;
+	for (unsigned seed = 1; seed < 20; seed++) {
+		struct link_env env = { 0 };
+		struct order *order = order_new(&env);
+		uint64_t starts[50];
+		int64_t expected = 0, got;
+
+		srand(seed);
+		for (uint64_t i = 0; i < 50; i++)
+			starts[i] = i;
+		for (uint64_t i = 49; i > 0; i--) {
+			uint64_t other = (uint64_t)rand() % (i + 1);
+			uint64_t one = starts[i];
+
+			starts[i] = starts[other];
+			starts[other] = one;
+		}
+		for (uint64_t i = 0; i < 50; i++) {
+			assert_int_equal(order_add(order, make(5, starts[i], starts[i] + 1)), 0);
+			while ((got = next(order)) >= 0)
+				assert_int_equal(got, expected++);
+		}
+		assert_int_equal(expected, 50);
+		assert_int_equal(order_held(order), 0);
+		order_free(order);
+	}
+}
+
+static void repeats_and_floors(void **state)
+{
+	struct link_env env = { 0 };
+	struct order *order = order_new(&env);
+
+	(void)state;
+	assert_int_equal(order_add(order, make(5, 0, 10)), 0);
+	assert_int_equal(next(order), 0);
+	assert_int_equal(order_add(order, make(5, 0, 10)), 0);
+	assert_int_equal(next(order), 0);
+	/* A hole at 10; then the floor rises over it. */
+	assert_int_equal(order_add(order, make(5, 20, 30)), 0);
+	assert_int_equal(next(order), -1);
+	assert_int_equal(floors_raise(&env.floors, 5, 20, 0), 1);
+	assert_int_equal(next(order), 20);
+	/* An empty batch over several settled ones closes a hole, whatever part of it was there. */
+	assert_int_equal(order_add(order, make(5, 40, 50)), 0);
+	assert_int_equal(order_add(order, make(5, 25, 40)), 0);
+	assert_int_equal(next(order), 25);
+	assert_int_equal(next(order), 40);
+	order_free(order);
+	floors_free(&env.floors);
+}
+
+static void origins_follow_one_another(void **state)
+{
+	struct link_env env = { 0 };
+	struct order *order = order_new(&env);
+	struct delivery *second = make(6, 0, 10);
+
+	(void)state;
+	second->batch->head.after_origin = 5;
+	second->batch->head.after_end = 20;
+	assert_int_equal(order_add(order, second), 0);
+	assert_int_equal(next(order), -1);
+	assert_int_equal(order_add(order, make(5, 0, 20)), 0);
+	assert_int_equal(next(order), 0);
+	assert_int_equal(next(order), 0);
+	assert_int_equal(next(order), -1);
+	order_free(order);
+}
+
+static void the_dead_are_dropped(void **state)
+{
+	struct link_env env = { 0 };
+	struct order *order = order_new(&env);
+
+	(void)state;
+	assert_int_equal(order_add(order, make(5, 10, 20)), 0);
+	order_drop(order, NULL, 0, 1);
+	assert_int_equal(order_held(order), 0);
+	assert_int_equal(order_add(order, make(5, 10, 20)), 0);
+	order_drop(order, NULL, 0, 2);
+	assert_int_equal(order_held(order), 1);
+	order_free(order);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(shuffled_come_out_sorted),
+		cmocka_unit_test(repeats_and_floors),
+		cmocka_unit_test(origins_follow_one_another),
+		cmocka_unit_test(the_dead_are_dropped),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
