@@ -2,14 +2,15 @@
 if HAVE_CMOCKA
 LINK_TEST_LIBS = liblink.a libgraph.a $(RECORD_LIBS) libbase.a $(ZMQ_LIBS) $(CMOCKA_LIBS)
 
-check_PROGRAMS += \
+UNIT_TESTS = \
 	tests/unit/test_batch \
 	tests/unit/test_frame \
 	tests/unit/test_json \
 	tests/unit/test_order \
 	tests/unit/test_spans \
 	tests/unit/test_states
-TESTS += $(check_PROGRAMS)
+check_PROGRAMS += $(UNIT_TESTS)
+TESTS += $(UNIT_TESTS)
 
 tests_unit_test_batch_SOURCES = tests/unit/test_batch.c
 tests_unit_test_batch_LDADD = $(LINK_TEST_LIBS)
@@ -29,35 +30,41 @@ nodist_EXTRA_tests_unit_test_spans_SOURCES = dummy.cxx
 tests_unit_test_states_SOURCES = tests/unit/test_states.c
 tests_unit_test_states_LDADD = libsupervisor.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_states_SOURCES = dummy.cxx
+include tests/unit/config.mk
+TESTS += tests/unit/test_graph tests/unit/test_load tests/unit/test_schema tests/unit/test_units
 endif
 
 # Each fuzz target with its corpus: replayed as a test in every build, fuzzed where --enable-fuzzing was given
 # (`make fuzz`).
-FUZZ_TARGETS = tests/fuzz/fuzz_frame tests/fuzz/fuzz_json tests/fuzz/fuzz_csv
+FUZZ_TARGETS = tests/fuzz/fuzz_frame tests/fuzz/fuzz_graph tests/fuzz/fuzz_json tests/fuzz/fuzz_csv
 EXTRA_DIST += tests/fuzz/corpus
 if FUZZING
 noinst_PROGRAMS += $(FUZZ_TARGETS)
 FUZZ_MAIN =
-FUZZ_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+FUZZ_LINK = $(AM_LDFLAGS) -fsanitize=fuzzer
 else
 check_PROGRAMS += $(FUZZ_TARGETS)
 FUZZ_MAIN = tests/fuzz/replay.c
-FUZZ_LDFLAGS = $(AM_LDFLAGS)
+FUZZ_LINK = $(AM_LDFLAGS)
 TESTS += tests/fuzz/replay.sh
 endif
 EXTRA_DIST += tests/fuzz/replay.sh
 AM_TESTS_ENVIRONMENT = top_srcdir=$(abs_top_srcdir) top_builddir=$(abs_top_builddir); export top_srcdir top_builddir;
 tests_fuzz_fuzz_frame_SOURCES = tests/fuzz/fuzz_frame.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_frame_LDADD = liblink.a libgraph.a $(RECORD_LIBS) libbase.a $(ZMQ_LIBS)
-tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_frame_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_frame_SOURCES = dummy.cxx
+tests_fuzz_fuzz_graph_SOURCES = tests/fuzz/fuzz_graph.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_graph_LDADD = libgraph.a $(RECORD_LIBS) libbase.a
+tests_fuzz_fuzz_graph_LDFLAGS = $(FUZZ_LINK)
+nodist_EXTRA_tests_fuzz_fuzz_graph_SOURCES = dummy.cxx
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_json_LDADD = $(RECORD_LIBS)
-tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_json_SOURCES = dummy.cxx
 tests_fuzz_fuzz_csv_SOURCES = tests/fuzz/fuzz_csv.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_csv_LDADD = $(RECORD_LIBS)
-tests_fuzz_fuzz_csv_LDFLAGS = $(FUZZ_LDFLAGS)
+tests_fuzz_fuzz_csv_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_csv_SOURCES = dummy.cxx
 
 FUZZ_SECONDS = 60

@@ -44,7 +44,8 @@ const char *sl_kind_name(enum sl_kind kind); /* "string", "integer", ...: for me
 bool sl_get_bool(struct sl_value v, bool *ret_x);
 bool sl_get_int(struct sl_value v, int64_t *ret_x);
 bool sl_get_uint(struct sl_value v, uint64_t *ret_x);
-bool sl_get_double(struct sl_value v, double *ret_x); /* integers convert; those beyond 2^53 round */
+bool sl_get_double(
+	struct sl_value v, double *ret_x); /* integers convert; those beyond 2^53 round */
 bool sl_get_str(struct sl_value v, const char **ret_text, size_t *ret_size); /* not 0-terminated */
 bool sl_get_bin(struct sl_value v, const char **ret_data, size_t *ret_size);
 
@@ -78,7 +79,7 @@ struct sl_writer {
 	char *data;
 	size_t size;
 	size_t capacity;
-	size_t mark;	/* end of the last complete record */
+	size_t mark;    /* end of the last complete record */
 	uint32_t count; /* complete records */
 	int error;
 };
@@ -99,7 +100,7 @@ void sl_put_str(struct sl_writer *w, const char *text, size_t size);
 void sl_put_cstr(struct sl_writer *w, const char *text);
 void sl_put_bin(struct sl_writer *w, const void *data, size_t size);
 void sl_put_array(struct sl_writer *w, uint32_t count); /* then `count` values */
-void sl_put_map(struct sl_writer *w, uint32_t count);	/* then `count` keys and values in turn */
+void sl_put_map(struct sl_writer *w, uint32_t count);   /* then `count` keys and values in turn */
 void sl_put_value(struct sl_writer *w, struct sl_value v);
 
 /* Ends the record that was put since the last one: exactly one value. 0 or -ENOMEM. */
@@ -132,7 +133,12 @@ enum sl_format {
 	SL_FORMAT_MSGPACK,
 };
 
-enum sl_compression { SL_COMPRESSION_AUTO, SL_COMPRESSION_NONE, SL_COMPRESSION_GZIP, SL_COMPRESSION_ZSTD };
+enum sl_compression {
+	SL_COMPRESSION_AUTO,
+	SL_COMPRESSION_NONE,
+	SL_COMPRESSION_GZIP,
+	SL_COMPRESSION_ZSTD
+};
 
 /* NULL-terminated lists of names in the order of the enums above: for SL_TYPE_CHOICE options. */
 extern const char *const sl_format_names[];
@@ -143,14 +149,14 @@ enum sl_format sl_format_of(const char *path);
 enum sl_compression sl_compression_of(const char *path);
 
 struct sl_codec {
-	enum sl_format format;		 /* not AUTO */
+	enum sl_format format;           /* not AUTO */
 	enum sl_compression compression; /* not AUTO */
 	/* csv only */
-	char delimiter;			     /* 0: ',' */
-	char quote;			     /* 0: '"' */
-	bool no_quoting;		     /* the quote is an ordinary character */
-	bool no_header;			     /* writing: the file has one already */
-	const char *const *columns;	     /* borrowed until free; NULL: the first line is the header */
+	char delimiter;             /* 0: ',' */
+	char quote;                 /* 0: '"' */
+	bool no_quoting;            /* the quote is an ordinary character */
+	bool no_header;             /* writing: the file has one already */
+	const char *const *columns; /* borrowed until free; NULL: the first line is the header */
 	uint32_t column_count;
 	/* all text formats: longest record in bytes, 0: 16 MiB; a longer one is refused, not truncated */
 	size_t record_max;
@@ -163,10 +169,12 @@ struct sl_codec {
  * reason, and the offending bytes (cut to a sane length by the receiver), and reading goes on behind it.
  */
 struct sl_decoder;
-typedef void sl_refuse_fn(void *user, uint64_t line, const char *reason, const char *text, size_t text_size);
+typedef void sl_refuse_fn(
+	void *user, uint64_t line, const char *reason, const char *text, size_t text_size);
 
 /* Reads from `fd` (borrowed), which stands at the stream's start. NULL: -errno in *ret_error. */
-struct sl_decoder *sl_decoder_new(const struct sl_codec *codec, int fd, sl_refuse_fn *refuse, void *user, int *ret_error);
+struct sl_decoder *sl_decoder_new(
+	const struct sl_codec *codec, int fd, sl_refuse_fn *refuse, void *user, int *ret_error);
 void sl_decoder_free(struct sl_decoder *d);
 
 enum { SL_DECODE_MORE = 0, SL_DECODE_END = 1 };
@@ -177,10 +185,13 @@ enum { SL_DECODE_MORE = 0, SL_DECODE_END = 1 };
  * fd has nothing now, or nothing complete), another negative errno: the stream is unusable from here, see
  * sl_decoder_reason. *ret_position: the position behind the last record appended or refused.
  */
-int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, size_t size_max, uint64_t *ret_position);
-const char *sl_decoder_reason(const struct sl_decoder *d); /* why the last call failed; never NULL */
-uint64_t sl_decoder_line(const struct sl_decoder *d);	   /* of the next record */
-uint64_t sl_decoder_bytes(const struct sl_decoder *d);	   /* read from fd so far, as they are in the file */
+int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, size_t size_max,
+	uint64_t *ret_position);
+const char *sl_decoder_reason(
+	const struct sl_decoder *d);                  /* why the last call failed; never NULL */
+uint64_t sl_decoder_line(const struct sl_decoder *d); /* of the next record */
+uint64_t sl_decoder_bytes(
+	const struct sl_decoder *d); /* read from fd so far, as they are in the file */
 
 /*
  * An encoder turns records into text and writes it to a descriptor. It buffers; sl_encoder_flush makes what

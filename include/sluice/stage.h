@@ -40,16 +40,16 @@ enum sl_role { SL_SOURCE, SL_TRANSFORM, SL_SINK };
 
 /* The type of an option, how a user writes it, and the C type of its field in `shared`. */
 enum sl_type {
-	SL_TYPE_STRING,	  /* "text"              const char *, 0-terminated; NULL when absent */
-	SL_TYPE_INT,	  /* 42                  int64_t within [min, max] */
-	SL_TYPE_REAL,	  /* 0.5 or 42           double */
-	SL_TYPE_BOOL,	  /* true                bool */
-	SL_TYPE_SIZE,	  /* "64KiB" or 512      uint64_t, bytes */
+	SL_TYPE_STRING,   /* "text"              const char *, 0-terminated; NULL when absent */
+	SL_TYPE_INT,      /* 42                  int64_t within [min, max] */
+	SL_TYPE_REAL,     /* 0.5 or 42           double */
+	SL_TYPE_BOOL,     /* true                bool */
+	SL_TYPE_SIZE,     /* "64KiB" or 512      uint64_t, bytes */
 	SL_TYPE_DURATION, /* "1.5s", "200ms"     int64_t, ns */
-	SL_TYPE_CHOICE,	  /* "append"            int, index into choices */
-	SL_TYPE_CHAR,	  /* ";" or "\t"         char; 0 when absent */
+	SL_TYPE_CHOICE,   /* "append"            int, index into choices */
+	SL_TYPE_CHAR,     /* ";" or "\t"         char; 0 when absent */
 	SL_TYPE_STRINGS,  /* "a" or ["a", "b"]   struct sl_strings */
-	SL_TYPE_VALUES,	  /* ( 2, { id = 1; } )  struct sl_value: an array; absent: data == NULL */
+	SL_TYPE_VALUES,   /* ( 2, { id = 1; } )  struct sl_value: an array; absent: data == NULL */
 };
 
 struct sl_strings {
@@ -60,21 +60,23 @@ struct sl_strings {
 struct sl_option {
 	const char *name;
 	enum sl_type type;
-	size_t offset;	      /* of the field in the shared struct */
-	bool required;	      /* then no fallback */
-	const char *fallback; /* the default as a user would write it, without quotes; NULL: absent, zero */
-	const char *help;     /* one sentence, lower case, no full stop */
-	const char *example;  /* as it stands behind `=` in a config, with quotes: "\"64KiB\"" */
+	size_t offset; /* of the field in the shared struct */
+	bool required; /* then no fallback */
+	const char *
+		fallback; /* the default as a user would write it, without quotes; NULL: absent, zero */
+	const char *help;    /* one sentence, lower case, no full stop */
+	const char *example; /* as it stands behind `=` in a config, with quotes: "\"64KiB\"" */
 	const char *const *choices; /* CHOICE: NULL-terminated */
-	int64_t min, max;	    /* INT, SIZE, DURATION; both 0: no bounds but >= 0 for SIZE and DURATION */
+	int64_t min,
+		max; /* INT, SIZE, DURATION; both 0: no bounds but >= 0 for SIZE and DURATION */
 };
 
 /* Flags of a stage. */
 enum {
 	SL_ONE_PROCESS = 1 << 0, /* `processes` must be 1 */
-	SL_ONE_THREAD = 1 << 1,	 /* `threads` must be 1 */
-	SL_RESUMES = 1 << 2,	 /* a successor process can take over where a dead one stood */
-	SL_WAITS = 1 << 3,	 /* produce may have nothing for long (a pipe, a socket) */
+	SL_ONE_THREAD = 1 << 1,  /* `threads` must be 1 */
+	SL_RESUMES = 1 << 2,     /* a successor process can take over where a dead one stood */
+	SL_WAITS = 1 << 3,       /* produce may have nothing for long (a pipe, a socket) */
 };
 
 struct sl_context; /* one per worker; in check and open one of the process */
@@ -89,9 +91,9 @@ struct sl_value sl_batch_record(const struct sl_batch *batch, uint32_t index);
  */
 struct sl_cut {
 	struct sl_writer *out;
-	uint32_t want;	  /* at most so many records */
-	size_t size_max;  /* stop when `out` holds so many bytes */
-	uint64_t origin;  /* what the positions count, e.g. a hash of device and inode */
+	uint32_t want;   /* at most so many records */
+	size_t size_max; /* stop when `out` holds so many bytes */
+	uint64_t origin; /* what the positions count, e.g. a hash of device and inode */
 	uint64_t start;
 	uint64_t end;
 	bool origin_done; /* this batch is the last of its origin */
@@ -125,11 +127,14 @@ struct sl_stage {
 	 * Transform: one record in, any number out (`out[p]` is the writer of port p; a record put must be ended by
 	 * sl_record_done). 0 = consumed, SL_REJECTED = sl_reject was called, negative errno.
 	 */
-	int (*transform)(struct sl_context *ctx, void *shared, void *worker, struct sl_value record, struct sl_writer *const *out);
+	int (*transform)(struct sl_context *ctx, void *shared, void *worker, struct sl_value record,
+		struct sl_writer *const *out);
 	/* Instead of transform: a whole batch. Returns how many of its records were consumed (the rest were rejected). */
-	int64_t (*transform_batch)(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in, struct sl_writer *const *out);
+	int64_t (*transform_batch)(struct sl_context *ctx, void *shared, void *worker,
+		const struct sl_batch *in, struct sl_writer *const *out);
 	/* Sink: takes a batch; returns how many of its records were consumed (the rest were rejected). */
-	int64_t (*write)(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in);
+	int64_t (*write)(
+		struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in);
 	/* Sink: makes all that was written since the last commit lasting. 0 or negative errno. */
 	int (*commit)(struct sl_context *ctx, void *shared, void *worker);
 	/* After the last record. complete: the input is exhausted, publish; else it was stopped: publish nothing. */
@@ -148,17 +153,19 @@ uint32_t sl_process_count(const struct sl_context *ctx);
 const char *sl_stage_name(const struct sl_context *ctx);
 
 enum sl_level { SL_LOG_ERROR = 3, SL_LOG_WARNING = 4, SL_LOG_INFO = 6, SL_LOG_DEBUG = 7 };
-void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /* Says why a callback is about to return `error` (a negative errno); returns it. */
-int sl_error(struct sl_context *ctx, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int sl_error(struct sl_context *ctx, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 
 /*
  * Gives up on one record, for good: counted, logged with its reason. `where` says where it came from if the stage
  * knows ("data.csv:17"), else NULL. `record` may be absent. Returns SL_REJECTED.
  */
-int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
 
 /*
  * A source: how much of how much it has read, in `unit` ("bytes", "records"); total 0: unknown. For people only. Cheap.
@@ -166,7 +173,8 @@ int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record,
 void sl_progress(struct sl_context *ctx, uint64_t done, uint64_t total, const char *unit);
 
 /* The shape of an option row without optional columns: { SL_OPTION("path", STRING, struct x, path), .help = ... } */
-#define SL_OPTION(name_, type_, struct_, field_) .name = name_, .type = SL_TYPE_##type_, .offset = offsetof(struct_, field_)
+#define SL_OPTION(name_, type_, struct_, field_)                                                   \
+	.name = name_, .type = SL_TYPE_##type_, .offset = offsetof(struct_, field_)
 
 #ifdef __cplusplus
 }

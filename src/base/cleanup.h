@@ -32,17 +32,17 @@ static inline void cleanup_fclose_(FILE **file)
 #define _cleanup_close_ __attribute__((cleanup(cleanup_close_)))
 #define _cleanup_fclose_ __attribute__((cleanup(cleanup_fclose_)))
 
-#define take_ptr(p)                    \
-	({                             \
-		__auto_type taken = (p); \
-		(p) = NULL;            \
-		taken;                 \
+#define take_ptr(p)                                                                                \
+	({                                                                                         \
+		__auto_type taken = (p);                                                           \
+		(p) = NULL;                                                                        \
+		taken;                                                                             \
 	})
-#define take_fd(fd)                \
-	({                         \
-		int taken = (fd);  \
-		(fd) = -EBADF;     \
-		taken;             \
+#define take_fd(fd)                                                                                \
+	({                                                                                         \
+		int taken = (fd);                                                                  \
+		(fd) = -EBADF;                                                                     \
+		taken;                                                                             \
 	})
 
 #endif

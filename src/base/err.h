@@ -14,7 +14,8 @@ struct err {
 };
 
 /* Writes the text (cut to fit) and returns `error`, so that `return err_set(err, -EINVAL, "...")` reads well. */
-int err_set(struct err *err, int error, const char *format, ...) __attribute__((format(printf, 3, 4)));
+int err_set(struct err *err, int error, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
 int err_vset(struct err *err, int error, const char *format, va_list args);
 /* strerror of a positive or negative errno, thread-safe. */
 const char *err_name(int error);

@@ -24,7 +24,8 @@ static size_t printable(const unsigned char *text, size_t left)
 {
 	size_t size = *text < 0x80 ? 1 : *text >= 0xf0 ? 4 : *text >= 0xe0 ? 3 : 2;
 
-	if (*text < 0x20 || *text == 0x7f || (*text >= 0x80 && *text < 0xc2) || *text > 0xf4 || size > left)
+	if (*text < 0x20 || *text == 0x7f || (*text >= 0x80 && *text < 0xc2) || *text > 0xf4 ||
+		size > left)
 		return 0;
 	for (size_t i = 1; i < size; i++)
 		if ((text[i] & 0xc0) != 0x80)

@@ -17,6 +17,7 @@ int units_parse_duration(const char *text, int64_t *ret_ns);
 /* "1.5 MiB", "12.3 s", "1 234 567" into `text`; returns it. */
 const char *units_print_size(uint64_t bytes, char *text, size_t size);
 const char *units_print_duration(int64_t ns, char *text, size_t size);
-const char *units_print_count(uint64_t count, char *text, size_t size); /* groups of three by a space */
+const char *units_print_count(
+	uint64_t count, char *text, size_t size); /* groups of three by a space */
 
 #endif

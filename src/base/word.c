@@ -9,7 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-int word_send(int socket, const struct word *word, const void *payload, size_t size, const int *fds, size_t fd_count)
+int word_send(int socket, const struct word *word, const void *payload, size_t size, const int *fds,
+	size_t fd_count)
 {
 	struct iovec parts[2] = {
 		{ .iov_base = (void *)word, .iov_len = sizeof(*word) },
@@ -36,14 +37,16 @@ static void take_fds(struct msghdr *message, int ret_fds[WORD_FDS_MAX])
 {
 	for (int i = 0; i < WORD_FDS_MAX; i++)
 		ret_fds[i] = -1;
-	for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head; head = CMSG_NXTHDR(message, head)) {
+	for (struct cmsghdr *head = CMSG_FIRSTHDR(message); head;
+		head = CMSG_NXTHDR(message, head)) {
 		if (head->cmsg_level != SOL_SOCKET || head->cmsg_type != SCM_RIGHTS)
 			continue;
 		memcpy(ret_fds, CMSG_DATA(head), head->cmsg_len - CMSG_LEN(0));
 	}
 }
 
-int word_receive(int socket, struct word *ret_word, char *payload, size_t *ret_size, int ret_fds[WORD_FDS_MAX])
+int word_receive(int socket, struct word *ret_word, char *payload, size_t *ret_size,
+	int ret_fds[WORD_FDS_MAX])
 {
 	struct iovec parts[2] = {
 		{ .iov_base = ret_word, .iov_len = sizeof(*ret_word) },

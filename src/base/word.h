@@ -45,7 +45,7 @@ enum word_how { WORD_HOW_END, WORD_HOW_STOP };
 
 struct word {
 	uint32_t type;
-	uint32_t stage;	   /* index in the graph */
+	uint32_t stage; /* index in the graph */
 	uint32_t instance;
 	uint32_t epoch;
 	uint32_t how;
@@ -57,12 +57,14 @@ struct word {
 #define WORD_CHILD_FD 3
 
 /* 0 or negative errno. `fds` are borrowed. */
-int word_send(int socket, const struct word *word, const void *payload, size_t size, const int *fds, size_t fd_count);
+int word_send(int socket, const struct word *word, const void *payload, size_t size, const int *fds,
+	size_t fd_count);
 
 /*
  * Receives one word: 1, 0 (the other end is closed), -EAGAIN, another negative errno. `payload` takes up to
  * WORD_PAYLOAD_MAX bytes. `ret_fds` takes WORD_FDS_MAX descriptors (close-on-exec), -1 where there was none.
  */
-int word_receive(int socket, struct word *ret_word, char *payload, size_t *ret_size, int ret_fds[WORD_FDS_MAX]);
+int word_receive(int socket, struct word *ret_word, char *payload, size_t *ret_size,
+	int ret_fds[WORD_FDS_MAX]);
 
 #endif

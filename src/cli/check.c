@@ -9,7 +9,8 @@
 #include "supervisor/plan.h"
 
 /* The plan, or the status to end with. */
-static int load(const struct cli_command *command, int argc, char **argv, struct cli_options *options, struct plan *plan)
+static int load(const struct cli_command *command, int argc, char **argv,
+	struct cli_options *options, struct plan *plan)
 {
 	struct err err = { 0 };
 	int r = cli_parse(command, argc, argv, "FILE", options);
@@ -36,8 +37,9 @@ static int run_check(const struct cli_command *command, int argc, char **argv)
 		return r;
 	for (uint32_t i = 0; i < plan.graph->stage_count; i++)
 		processes += plan.graph->stages[i].processes;
-	(void)printf("%s: ok: pipeline `%s`, %u stages, %u processes, at most %s in flight\n", options.file, plan.graph->name,
-		plan.graph->stage_count, processes, units_print_size(graph_memory(plan.graph), memory, sizeof(memory)));
+	(void)printf("%s: ok: pipeline `%s`, %u stages, %u processes, at most %s in flight\n",
+		options.file, plan.graph->name, plan.graph->stage_count, processes,
+		units_print_size(graph_memory(plan.graph), memory, sizeof(memory)));
 	plan_fini(&plan);
 	return CLI_OK;
 }

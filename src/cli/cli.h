@@ -9,7 +9,7 @@ enum cli_status {
 	CLI_OK = 0,
 	CLI_FAILED = 1,
 	CLI_USAGE = 2,
-	CLI_DEAD = 3,	 /* settled, but records were given up */
+	CLI_DEAD = 3,    /* settled, but records were given up */
 	CLI_CONFIG = 78, /* EX_CONFIG */
 };
 
@@ -18,14 +18,16 @@ struct cli_command {
 	const char *arguments; /* "FILE [--state DIR]" */
 	const char *summary;   /* one line */
 	const char *help;      /* the rest of --help; "" for none */
-	int (*run)(const struct cli_command *command, int argc, char **argv); /* argv[0] is the command's name */
+	int (*run)(const struct cli_command *command, int argc,
+		char **argv); /* argv[0] is the command's name */
 };
 
 extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe;
 
 void cli_help(const struct cli_command *command, FILE *file);
 /* "sluice run: TEXT; see `sluice run --help`" to stderr; CLI_USAGE. */
-int cli_usage(const struct cli_command *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int cli_usage(const struct cli_command *command, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 /* Options and one FILE that most commands have. */
 struct cli_options {
@@ -37,6 +39,7 @@ struct cli_options {
 };
 
 /* 0: go on; 1: help was given, end with CLI_OK; 2: usage was said, end with CLI_USAGE. `wants_file`: what FILE is called; NULL: none. */
-int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file, struct cli_options *ret);
+int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file,
+	struct cli_options *ret);
 
 #endif

@@ -6,13 +6,15 @@
 #include <stdarg.h>
 #include <string.h>
 
-static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list, &cli_describe };
+static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
+	&cli_describe };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
 void cli_help(const struct cli_command *command, FILE *file)
 {
-	(void)fprintf(file, "usage: sluice %s %s\n\n%s.\n", command->name, command->arguments, command->summary);
+	(void)fprintf(file, "usage: sluice %s %s\n\n%s.\n", command->name, command->arguments,
+		command->summary);
 	if (command->help[0])
 		(void)fprintf(file, "\n%s", command->help);
 }
@@ -62,18 +64,21 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 		return has_option(command, "--state") ? 0 : cli_usage(command, "no option --state");
 	case OPT_RUNTIME:
 		o->runtime = optarg;
-		return has_option(command, "--runtime") ? 0 : cli_usage(command, "no option --runtime");
+		return has_option(command, "--runtime") ? 0
+							: cli_usage(command, "no option --runtime");
 	case OPT_DOT:
 		o->dot = 1;
 		return has_option(command, "--dot") ? 0 : cli_usage(command, "no option --dot");
 	case ':':
-		return cli_usage(command, "%s needs a value", optopt >= 256 || optopt == 0 ? "an option" : "the option");
+		return cli_usage(command, "%s needs a value",
+			optopt >= 256 || optopt == 0 ? "an option" : "the option");
 	default:
 		return cli_usage(command, "unknown option");
 	}
 }
 
-int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file, struct cli_options *ret)
+int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file,
+	struct cli_options *ret)
 {
 	int c;
 
@@ -81,8 +86,9 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 	optind = 1;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":hq", long_options, NULL)) != -1) {
-		int r = c == '?' && optind > 0 ? cli_usage(command, "unknown option %s", argv[optind - 1])
-					       : parse_option(command, c, ret);
+		int r = c == '?' && optind > 0
+				? cli_usage(command, "unknown option %s", argv[optind - 1])
+				: parse_option(command, c, ret);
 
 		if (r != 0)
 			return r;
@@ -90,7 +96,8 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 	if (wants_file && optind == argc)
 		return cli_usage(command, "%s is missing", wants_file);
 	if (argc - optind > (wants_file ? 1 : 0))
-		return cli_usage(command, "too many arguments: %s", argv[optind + (wants_file ? 1 : 0)]);
+		return cli_usage(
+			command, "too many arguments: %s", argv[optind + (wants_file ? 1 : 0)]);
 	if (wants_file)
 		ret->file = argv[optind];
 	return 0;
@@ -98,11 +105,15 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 
 static void print_help(FILE *file)
 {
-	(void)fputs("sluice: moves records through a graph of processes, and loses none\n\nusage: sluice COMMAND ...\n\n", file);
+	(void)fputs("sluice: moves records through a graph of processes, and loses none\n\nusage: "
+		    "sluice COMMAND ...\n\n",
+		file);
 	for (size_t i = 0; i < COMMAND_COUNT; i++)
-		(void)fprintf(file, "  %-9s %-36s %s\n", commands[i]->name, commands[i]->arguments, commands[i]->summary);
+		(void)fprintf(file, "  %-9s %-36s %s\n", commands[i]->name, commands[i]->arguments,
+			commands[i]->summary);
 	(void)fputs("\n`sluice COMMAND --help` says more; sluice(1), sluice.conf(5).\n"
-		    "Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command line; 78 bad config.\n",
+		    "Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 "
+		    "wrong command line; 78 bad config.\n",
 		file);
 }
 
@@ -112,7 +123,8 @@ int main(int argc, char **argv)
 		print_help(stderr);
 		return CLI_USAGE;
 	}
-	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || strcmp(argv[1], "help") == 0) {
+	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+		strcmp(argv[1], "help") == 0) {
 		print_help(stdout);
 		return CLI_OK;
 	}

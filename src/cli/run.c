@@ -6,20 +6,26 @@
 
 #include "cli/show.h"
 
-static const char help[] = "Ctrl-C (or SIGTERM) stops reading and settles what was read; a second one stops at once.\n"
-			   "\n"
-			   "--quiet        only warnings and errors\n"
-			   "--state DIR    where state is kept (default: $STATE_DIRECTORY, else below $XDG_STATE_HOME/sluice)\n"
-			   "--runtime DIR  where sockets are (default: $RUNTIME_DIRECTORY, else below $XDG_RUNTIME_DIR/sluice)\n"
-			   "\n"
-			   "Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command line; 78 bad config.\n";
+static const char help[] =
+	"Ctrl-C (or SIGTERM) stops reading and settles what was read; a second one stops at once.\n"
+	"\n"
+	"--quiet        only warnings and errors\n"
+	"--state DIR    where state is kept (default: $STATE_DIRECTORY, else below "
+	"$XDG_STATE_HOME/sluice)\n"
+	"--runtime DIR  where sockets are (default: $RUNTIME_DIRECTORY, else below "
+	"$XDG_RUNTIME_DIR/sluice)\n"
+	"\n"
+	"Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command "
+	"line; 78 bad config.\n";
 
 static int run_plan(struct plan *plan, const struct cli_options *options)
 {
 	struct supervisor *supervisor;
 	struct supervisor_result result;
 	struct show show;
-	struct supervisor_view view = { .line = show_line, .stopping = show_stopping, .tick = show_tick, .user = &show };
+	struct supervisor_view view = {
+		.line = show_line, .stopping = show_stopping, .tick = show_tick, .user = &show
+	};
 	struct err err = { 0 };
 	int r = plan_lock(plan, &err);
 

@@ -56,7 +56,8 @@ void show_line(void *user, int level, const char *who, const char *text)
 
 void show_stopping(void *user)
 {
-	show_line(user, LOG_LEVEL_WARNING, NULL, "stopping: what was read is being settled; Ctrl-C again stops at once");
+	show_line(user, LOG_LEVEL_WARNING, NULL,
+		"stopping: what was read is being settled; Ctrl-C again stops at once");
 }
 
 static struct row sum(const struct supervisor *supervisor, uint32_t stage)
@@ -116,7 +117,9 @@ static const char *progress(const struct show *show, const struct row *row, char
 		(void)units_print_count(row->done, done, sizeof(done));
 		(void)units_print_count(row->total, total, sizeof(total));
 	}
-	(void)units_print_duration((int64_t)(elapsed * (double)(row->total - row->done) / (double)row->done), left, sizeof(left));
+	(void)units_print_duration(
+		(int64_t)(elapsed * (double)(row->total - row->done) / (double)row->done), left,
+		sizeof(left));
 	(void)snprintf(text, size, "%s of %s, %s left", done, total, left);
 	return text;
 }
@@ -138,7 +141,8 @@ static void draw(struct show *show, const struct supervisor *supervisor)
 	const struct graph *graph = supervisor_graph(supervisor);
 
 	erase(show);
-	(void)fprintf(stderr, "%-16s %5s %14s %14s %12s %6s  %s\n", "stage", "procs", "in", "out", "records/s", "queue", "");
+	(void)fprintf(stderr, "%-16s %5s %14s %14s %12s %6s  %s\n", "stage", "procs", "in", "out",
+		"records/s", "queue", "");
 	show->drawn++;
 	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX; i++) {
 		const struct graph_stage *stage = &graph->stages[i];
@@ -149,8 +153,9 @@ static void draw(struct show *show, const struct supervisor *supervisor)
 		(void)units_print_count(row.out, out, sizeof(out));
 		(void)units_print_count((uint64_t)show->rate[i], rate, sizeof(rate));
 		(void)progress(show, &row, more, sizeof(more));
-		(void)fprintf(stderr, "%-16.16s %2u/%-2u %14s %14s %12s %6llu  %s\n", stage->name, row.running, row.processes, in,
-			stage->role == SL_SINK ? "" : out, rate, (unsigned long long)row.queued, more[0] ? more : waiting(&row));
+		(void)fprintf(stderr, "%-16.16s %2u/%-2u %14s %14s %12s %6llu  %s\n", stage->name,
+			row.running, row.processes, in, stage->role == SL_SINK ? "" : out, rate,
+			(unsigned long long)row.queued, more[0] ? more : waiting(&row));
 		show->drawn++;
 	}
 }
@@ -161,11 +166,12 @@ static void plain_line(struct show *show, const struct supervisor *supervisor)
 	char line[1024];
 	size_t at = 0;
 
-	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX && at < sizeof(line); i++) {
+	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX && at < sizeof(line);
+		i++) {
 		struct row row = sum(supervisor, i);
 		char in[32];
-		int n = snprintf(line + at, sizeof(line) - at, "%s%s %s", i ? ", " : "", graph->stages[i].name,
-			units_print_count(row.in, in, sizeof(in)));
+		int n = snprintf(line + at, sizeof(line) - at, "%s%s %s", i ? ", " : "",
+			graph->stages[i].name, units_print_count(row.in, in, sizeof(in)));
 
 		at += n > 0 ? (size_t)n : 0;
 	}
@@ -190,7 +196,8 @@ void show_tick(void *user, const struct supervisor *supervisor)
 
 /* --- the end ------------------------------------------------------------------------------------ */
 
-static uint64_t received(const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
+static uint64_t received(
+	const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
 {
 	uint64_t in = 0;
 
@@ -201,7 +208,8 @@ static uint64_t received(const struct graph *graph, const struct graph_stage *st
 }
 
 /* Several stages that take from one port each get every record; so the most that any got is what was made. */
-static uint64_t sent(const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
+static uint64_t sent(
+	const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
 {
 	uint64_t all = 0;
 
@@ -223,21 +231,27 @@ static void print_table(const struct supervisor *supervisor, const uint64_t *tal
 {
 	const struct graph *graph = supervisor_graph(supervisor);
 
-	(void)fprintf(stderr, "%-16s %14s %14s %10s %9s\n", "stage", "in", "out", "given up", "restarts");
+	(void)fprintf(
+		stderr, "%-16s %14s %14s %10s %9s\n", "stage", "in", "out", "given up", "restarts");
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		const struct graph_stage *stage = &graph->stages[i];
 		uint64_t dead = tally[tally_dead(graph, i)];
-		uint64_t in = stage->role == SL_SOURCE ? tally[tally_consumed(graph, i)] + dead : received(graph, stage, tally);
-		uint64_t out = stage->role == SL_SINK ? tally[tally_consumed(graph, i)] : sent(graph, stage, tally);
+		uint64_t in = stage->role == SL_SOURCE ? tally[tally_consumed(graph, i)] + dead
+						       : received(graph, stage, tally);
+		uint64_t out = stage->role == SL_SINK ? tally[tally_consumed(graph, i)]
+						      : sent(graph, stage, tally);
 		char in_text[32], out_text[32], dead_text[32];
 
-		(void)fprintf(stderr, "%-16.16s %14s %14s %10s %9u\n", stage->name, units_print_count(in, in_text, sizeof(in_text)),
-			units_print_count(out, out_text, sizeof(out_text)), units_print_count(dead, dead_text, sizeof(dead_text)),
+		(void)fprintf(stderr, "%-16.16s %14s %14s %10s %9u\n", stage->name,
+			units_print_count(in, in_text, sizeof(in_text)),
+			units_print_count(out, out_text, sizeof(out_text)),
+			units_print_count(dead, dead_text, sizeof(dead_text)),
 			sum(supervisor, i).restarts);
 	}
 }
 
-void show_end(struct show *show, const struct supervisor *supervisor, const struct supervisor_result *result)
+void show_end(struct show *show, const struct supervisor *supervisor,
+	const struct supervisor_result *result)
 {
 	const struct graph *graph = supervisor_graph(supervisor);
 	uint64_t dead = 0;
@@ -255,6 +269,7 @@ void show_end(struct show *show, const struct supervisor *supervisor, const stru
 	print_table(supervisor, result->tally);
 	(void)units_print_duration(result->elapsed_ns, elapsed, sizeof(elapsed));
 	(void)units_print_count(dead, count, sizeof(count));
-	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n", result->is_stopped ? "stopped" : "done", elapsed,
+	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n",
+		result->is_stopped ? "stopped" : "done", elapsed,
 		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");
 }

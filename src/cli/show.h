@@ -27,6 +27,7 @@ void show_line(void *user, int level, const char *who, const char *text);
 void show_stopping(void *user);
 void show_tick(void *user, const struct supervisor *supervisor);
 /* The closing table and line. */
-void show_end(struct show *show, const struct supervisor *supervisor, const struct supervisor_result *result);
+void show_end(struct show *show, const struct supervisor *supervisor,
+	const struct supervisor_result *result);
 
 #endif

@@ -40,7 +40,9 @@ static void on_stopping(void *user)
 
 static int serve(struct plan *plan)
 {
-	const struct supervisor_view view = { .line = on_line, .ready = on_ready, .stopping = on_stopping };
+	const struct supervisor_view view = {
+		.line = on_line, .ready = on_ready, .stopping = on_stopping
+	};
 	struct supervisor *supervisor;
 	struct supervisor_result result;
 	struct err err = { 0 };

@@ -222,7 +222,7 @@ void describe_roff(const struct load_stages *stages, FILE *out)
 		for (unsigned i = 0; (stage = stages->at(i)); i++) {
 			if (stage->role != (enum sl_role)role)
 				continue;
-			(void)fprintf(out, ".SS %s = \"%s\"\n", roles[role], stage->name);
+			(void)fprintf(out, ".SS %s = \\(dq%s\\(dq\n", roles[role], stage->name);
 			roff_text(stage->summary, out);
 			(void)fputs(".\n", out);
 			for (const struct sl_option *option = stage->options;

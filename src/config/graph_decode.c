@@ -267,8 +267,9 @@ int graph_decode(const char *data, size_t size, struct graph **ret_graph, struct
 		return err_set(
 			err, -EBADMSG, "the resolved graph is damaged: it is no MessagePack");
 	room = arena_alloc(&arena, sizeof(*room));
-	r = room ? decode(&reader, data, size, &room->graph, err)
-		 : err_set(err, -ENOMEM, "no memory for the graph");
+	if (!room)
+		return err_set(err, -ENOMEM, "no memory for the graph");
+	r = decode(&reader, data, size, &room->graph, err);
 	if (r < 0) {
 		arena_fini(&arena);
 		return r;

@@ -213,7 +213,7 @@ static int flatten_data(
 static int check_data(
 	struct flattener *f, const struct source *source, const char *data, size_t size)
 {
-	const char *zero = memchr(data, '\0', size);
+	const char *zero = size > 0 ? memchr(data, '\0', size) : NULL;
 	unsigned line = 1;
 
 	for (const char *at = data; zero && at < zero; at++)

@@ -53,7 +53,8 @@ int sl_error(struct sl_context *ctx, int error, const char *format, ...)
 	return error;
 }
 
-int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record, const char *format, ...)
+int sl_reject(
+	struct sl_context *ctx, const char *where, struct sl_value record, const char *format, ...)
 {
 	char reason[512], excerpt[EXCERPT_SIZE] = "";
 	va_list args;
@@ -65,11 +66,12 @@ int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record,
 		sl_print(record, excerpt, sizeof(excerpt));
 	ctx->dead++;
 	(void)page_add(ctx->host->page->records_dead, 1);
-	log_write(LOG_LEVEL_WARNING, "%s%srefused: %s%s%s", where ? where : "", where ? ": " : "", reason, *excerpt ? ": " : "",
-		excerpt);
+	log_write(LOG_LEVEL_WARNING, "%s%srefused: %s%s%s", where ? where : "", where ? ": " : "",
+		reason, *excerpt ? ": " : "", excerpt);
 	if (ctx->host->stage->on_error == GRAPH_ON_ERROR_STOP) {
 		ctx->must_stop = true;
-		(void)err_set(&ctx->err, -EINVAL, "%s%sa record was refused and on_error is \"stop\": %s", where ? where : "",
+		(void)err_set(&ctx->err, -EINVAL,
+			"%s%sa record was refused and on_error is \"stop\": %s", where ? where : "",
 			where ? ": " : "", reason);
 	}
 	return SL_REJECTED;
@@ -111,7 +113,8 @@ static int wait_for(struct sl_context *ctx, int fd, short events, int64_t deadli
 
 	for (;;) {
 		int64_t left = deadline - clock_now();
-		struct timespec timeout = { .tv_sec = left / NSEC_PER_SEC, .tv_nsec = left % NSEC_PER_SEC };
+		struct timespec timeout = { .tv_sec = left / NSEC_PER_SEC,
+			.tv_nsec = left % NSEC_PER_SEC };
 		int r;
 
 		if (is_source && sl_is_stopping(ctx))

@@ -19,22 +19,22 @@
 struct job {
 	/* given */
 	struct delivery *delivery; /* NULL: a source's cut */
-	uint64_t sequence;	   /* in which the pump handed it out */
-	uint64_t bytes;		   /* of the input: what may come back out of it */
-	uint32_t want;		   /* source: records */
-	size_t size_max;	   /* source: bytes */
+	uint64_t sequence;         /* in which the pump handed it out */
+	uint64_t bytes;            /* of the input: what may come back out of it */
+	uint32_t want;             /* source: records */
+	size_t size_max;           /* source: bytes */
 
 	/* answered */
 	struct outlet_output *outputs; /* one per port; NULL for a sink */
 	uint32_t port_count;
-	struct sl_cut cut;	   /* source */
-	bool is_end;		   /* source: nothing more */
-	bool is_canceled;	   /* source: stopped, nothing was put */
-	bool is_refused;	   /* the payload is malformed or there was no memory: nothing was done */
-	uint64_t consumed, dead;   /* records */
+	struct sl_cut cut; /* source */
+	bool is_end;       /* source: nothing more */
+	bool is_canceled;  /* source: stopped, nothing was put */
+	bool is_refused;   /* the payload is malformed or there was no memory: nothing was done */
+	uint64_t consumed, dead; /* records */
 	int64_t work_ns;
 
-	struct job *next;	/* in todo, done, or a worker's uncommitted */
+	struct job *next;       /* in todo, done, or a worker's uncommitted */
 	struct job *next_begun; /* in begun */
 };
 
@@ -64,7 +64,7 @@ struct crew {
 	bool is_finishing;
 	bool is_complete; /* with is_finishing: end, not stop */
 	bool has_failed;
-	bool is_final; /* with has_failed: restarting would not help */
+	bool is_final;  /* with has_failed: restarting would not help */
 	struct err err; /* with has_failed */
 };
 

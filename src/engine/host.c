@@ -41,7 +41,8 @@ static int receive_start(int words, struct start *start)
 		if (r == -EAGAIN)
 			r = 0;
 	}
-	if (r > 0 && (start->word.type != WORD_START || size >= sizeof(start->runtime) || fds[1] < 0))
+	if (r > 0 &&
+		(start->word.type != WORD_START || size >= sizeof(start->runtime) || fds[1] < 0))
 		r = -EPROTO;
 	if (r > 0) {
 		memcpy(start->runtime, payload, size);
@@ -69,7 +70,8 @@ static int map_graph(int fd, struct graph **ret_graph, struct err *err)
 	return r;
 }
 
-static int host_init(struct host *host, const struct start *start, struct graph **ret_graph, struct err *err)
+static int host_init(
+	struct host *host, const struct start *start, struct graph **ret_graph, struct err *err)
 {
 	int r = map_graph(start->graph_fd, ret_graph, err);
 
@@ -82,7 +84,8 @@ static int host_init(struct host *host, const struct start *start, struct graph 
 	host->stage = &host->graph->stages[host->stage_index];
 	host->impl = registry_find(host->stage->role, host->stage->impl);
 	if (!host->impl)
-		return err_set(err, -ENOENT, "no stage \"%s\" in this sluice-stage", host->stage->impl);
+		return err_set(
+			err, -ENOENT, "no stage \"%s\" in this sluice-stage", host->stage->impl);
 	host->instance = start->word.instance;
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;
@@ -98,7 +101,8 @@ static int host_init(struct host *host, const struct start *start, struct graph 
 }
 
 /* Binds the options and opens the stage. */
-static int stage_open(struct host *host, struct sl_context *context, struct schema_bound **ret_bound, struct err *err)
+static int stage_open(struct host *host, struct sl_context *context,
+	struct schema_bound **ret_bound, struct err *err)
 {
 	int r;
 
@@ -118,7 +122,10 @@ static int stage_open(struct host *host, struct sl_context *context, struct sche
 
 static int say_failed(int words, const struct host *host, const struct err *err)
 {
-	struct word word = { .type = WORD_FAILED, .stage = host->stage_index, .instance = host->instance, .how = 1 };
+	struct word word = { .type = WORD_FAILED,
+		.stage = host->stage_index,
+		.instance = host->instance,
+		.how = 1 };
 
 	(void)word_send(words, &word, err->text, strlen(err->text), NULL, 0);
 	return EXIT_FAILURE;
@@ -136,7 +143,8 @@ int host_main(int words)
 
 	if (receive_start(words, &start) < 0)
 		return EXIT_FAILURE;
-	if (host_init(&host, &start, &graph, &err) < 0 || stage_open(&host, &context, &bound, &err) < 0)
+	if (host_init(&host, &start, &graph, &err) < 0 ||
+		stage_open(&host, &context, &bound, &err) < 0)
 		return say_failed(words, &host, &err);
 	(void)close(start.graph_fd);
 	(void)close(start.page_fd);

@@ -28,9 +28,9 @@ struct host {
 	uint32_t instance;
 	uint32_t epoch;
 	uint64_t run;
-	void *shared;	      /* the stage's shared struct */
+	void *shared; /* the stage's shared struct */
 	struct page *page;
-	int stop_fd;	      /* eventfd, readable for ever once a stop was asked for */
+	int stop_fd;          /* eventfd, readable for ever once a stop was asked for */
 	atomic_bool stopping; /* a source reads no more */
 };
 
@@ -38,9 +38,9 @@ struct host {
 struct sl_context {
 	struct host *host;
 	struct page_worker *slot; /* NULL: not a worker */
-	uint64_t dead;		  /* records rejected since it was last taken back to 0 */
-	bool must_stop;		  /* a record was rejected under on_error = "stop" */
-	struct err err;		  /* what sl_error said last */
+	uint64_t dead;            /* records rejected since it was last taken back to 0 */
+	bool must_stop;           /* a record was rejected under on_error = "stop" */
+	struct err err;           /* what sl_error said last */
 };
 
 void context_init(struct sl_context *ctx, struct host *host, struct page_worker *slot);

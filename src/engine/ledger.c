@@ -11,12 +11,12 @@
 
 struct origin {
 	uint64_t id;
-	uint64_t next;	 /* where the next cut must begin */
-	uint64_t floor;	 /* all below is settled */
+	uint64_t next;  /* where the next cut must begin */
+	uint64_t floor; /* all below is settled */
 	bool has_floor_risen;
-	bool is_done;	 /* its last batch was cut */
+	bool is_done;                     /* its last batch was cut */
 	uint64_t after_origin, after_end; /* the origin read before it */
-	struct ledger_entry *entries; /* by position */
+	struct ledger_entry *entries;     /* by position */
 	struct origin *prev, *nextp;
 };
 
@@ -27,7 +27,8 @@ struct origins {
 
 struct ledger_entry *ledger_entry_new(const struct graph *graph, uint32_t outputs)
 {
-	struct ledger_entry *entry = calloc(1, sizeof(*entry) + tally_size(graph) * sizeof(entry->tally[0]));
+	struct ledger_entry *entry =
+		calloc(1, sizeof(*entry) + tally_size(graph) * sizeof(entry->tally[0]));
 
 	if (entry)
 		entry->left = outputs;
@@ -55,7 +56,8 @@ static void origin_free(struct origins *origins, struct origin *origin)
 {
 	struct ledger_entry *entry, *next;
 
-	DL_FOREACH_SAFE(origin->entries, entry, next) {
+	DL_FOREACH_SAFE(origin->entries, entry, next)
+	{
 		DL_DELETE(origin->entries, entry);
 		ledger_entry_free(entry);
 	}
@@ -77,7 +79,8 @@ static struct origin *origin_get(struct origins *origins, uint64_t id, uint64_t 
 	struct origin *last = origins->list ? origins->list->prev : NULL;
 	struct origin *origin;
 
-	DL_FOREACH2(origins->list, origin, nextp) {
+	DL_FOREACH2(origins->list, origin, nextp)
+	{
 		if (origin->id == id)
 			return origin;
 	}
@@ -160,7 +163,8 @@ bool origins_are_settled(const struct origins *origins)
 {
 	const struct origin *origin;
 
-	DL_FOREACH2(origins->list, origin, nextp) {
+	DL_FOREACH2(origins->list, origin, nextp)
+	{
 		if (origin->entries)
 			return false;
 	}

@@ -11,13 +11,13 @@
 /* One input batch (transform) or one cut (source) whose outputs are not all settled. */
 struct ledger_entry {
 	struct delivery *delivery; /* transform: owned. NULL: a source's cut */
-	struct origin *origin;	   /* source: borrowed from origins */
-	uint64_t start;		   /* source: the cut's position */
+	struct origin *origin;     /* source: borrowed from origins */
+	uint64_t start;            /* source: the cut's position */
 	uint64_t end;
-	uint32_t left; /* outputs not settled */
-	bool is_settled; /* source: waits for those below it */
+	uint32_t left;                    /* outputs not settled */
+	bool is_settled;                  /* source: waits for those below it */
 	struct ledger_entry *prev, *next; /* of its origin, in order of position */
-	uint64_t tally[]; /* tally_size cells: its own counts and all below */
+	uint64_t tally[];                 /* tally_size cells: its own counts and all below */
 };
 
 /* Zeroed, with `outputs` left. NULL: no memory. */

@@ -55,7 +55,8 @@ static int make_lanes(const struct graph_stage *to, struct sl_batch *whole, stru
 	return r;
 }
 
-static const struct graph_stage *partitioned_output(const struct host *host, uint32_t output, uint32_t port)
+static const struct graph_stage *partitioned_output(
+	const struct host *host, uint32_t output, uint32_t port)
 {
 	const struct graph_link *link = &host->graph->links[host->stage->outputs[output]];
 	const struct graph_stage *to = &host->graph->stages[link->downstream];
@@ -89,7 +90,8 @@ static int add_lanes(const struct host *host, uint32_t port, struct outlet_outpu
 	return r;
 }
 
-int output_make(const struct host *host, uint32_t port, const struct batch_head *head, struct sl_writer *w, struct outlet_output *ret)
+int output_make(const struct host *host, uint32_t port, const struct batch_head *head,
+	struct sl_writer *w, struct outlet_output *ret)
 {
 	struct batch_head own = *head;
 	struct outlet_output output = { 0 };

@@ -12,6 +12,7 @@
 /*
  * Makes `ret` from the complete records of `w` (which is left empty). `head` is the input's, or the cut's. 0 or -ENOMEM.
  */
-int output_make(const struct host *host, uint32_t port, const struct batch_head *head, struct sl_writer *w, struct outlet_output *ret);
+int output_make(const struct host *host, uint32_t port, const struct batch_head *head,
+	struct sl_writer *w, struct outlet_output *ret);
 
 #endif

@@ -42,23 +42,23 @@ struct pump {
 	uint32_t outlet_count;
 	struct inlet **inlets; /* one per input link */
 	uint32_t inlet_count;
-	struct order *order;	     /* NULL: batches pass one another */
-	struct delivery *ready;	     /* in order, not begun */
+	struct order *order;    /* NULL: batches pass one another */
+	struct delivery *ready; /* in order, not begun */
 	uint32_t ready_count;
 	uint32_t in_work; /* jobs out */
 	uint64_t in_work_bytes;
-	uint64_t given;	  /* jobs ever handed out: their sequence */
-	uint64_t taken;	  /* the sequence that leaves next, under order = "keep" */
+	uint64_t given;    /* jobs ever handed out: their sequence */
+	uint64_t taken;    /* the sequence that leaves next, under order = "keep" */
 	struct job *early; /* done before their turn, by sequence */
 	double ns_per_record;
-	uint32_t unsettled; /* ledger entries */
+	uint32_t unsettled;      /* ledger entries */
 	struct origins *origins; /* source */
-	uint64_t *totals;	 /* source: tally of all that is settled */
+	uint64_t *totals;        /* source: tally of all that is settled */
 
 	zmq_pollitem_t *items;
 	size_t item_count;
 	int64_t ticked;
-	char payload[WORD_PAYLOAD_MAX];
+	_Alignas(uint64_t) char payload[WORD_PAYLOAD_MAX];
 };
 
 /* --- failing ------------------------------------------------------------------------------------ */
@@ -91,7 +91,9 @@ static void need(struct pump *pump, int r)
 static void on_silent(void *user, uint32_t stage, uint32_t instance, uint32_t epoch)
 {
 	struct pump *pump = user;
-	struct word word = { .type = WORD_SILENT, .stage = stage, .instance = instance, .epoch = epoch };
+	struct word word = {
+		.type = WORD_SILENT, .stage = stage, .instance = instance, .epoch = epoch
+	};
 
 	(void)word_send(pump->words, &word, NULL, 0, NULL, 0);
 }
@@ -102,7 +104,8 @@ static void settle_input(struct pump *pump, struct ledger_entry *entry)
 {
 	pump->unsettled--;
 	if (entry->delivery) {
-		inlet_settle(entry->delivery->inlet, entry->delivery, entry->delivery->batch->head.count, entry->tally);
+		inlet_settle(entry->delivery->inlet, entry->delivery,
+			entry->delivery->batch->head.count, entry->tally);
 		ledger_entry_free(entry);
 		return;
 	}
@@ -188,7 +191,10 @@ static void job_done_source(struct pump *pump, struct job *job)
 	head = job->outputs[0].whole->head;
 	r = origins_cut(pump->origins, &head, entry);
 	if (r == -EPROTO)
-		pump_die(pump, "the source's positions do not continue where its last batch ended: a fault of the stage", true);
+		pump_die(pump,
+			"the source's positions do not continue where its last batch ended: a "
+			"fault of the stage",
+			true);
 	need(pump, r);
 	if (r > 0) {
 		tally_add(pump->totals, entry->tally, tally_size(pump->host->graph));
@@ -221,7 +227,9 @@ static void job_done(struct pump *pump, struct job *job)
 /* About 20 ms of this instance's work, but not more than downstream wishes. */
 static uint32_t pump_wish(const struct pump *pump)
 {
-	double own = pump->ns_per_record > 0 ? (double)WORK_TARGET * pump->host->stage->threads / pump->ns_per_record : 1;
+	double own = pump->ns_per_record > 0 ? (double)WORK_TARGET * pump->host->stage->threads /
+						       pump->ns_per_record
+					     : 1;
 	uint32_t wish = own > UINT32_MAX ? UINT32_MAX : (uint32_t)own;
 
 	for (uint32_t i = 0; i < pump->outlet_count; i++) {
@@ -241,7 +249,8 @@ static void measure(struct pump *pump, const struct job *job)
 	if (count == 0)
 		return;
 	one = (double)job->work_ns / (double)count;
-	pump->ns_per_record = pump->ns_per_record > 0 ? 0.75 * pump->ns_per_record + 0.25 * one : one;
+	pump->ns_per_record =
+		pump->ns_per_record > 0 ? 0.75 * pump->ns_per_record + 0.25 * one : one;
 }
 
 static int by_sequence(const struct job *a, const struct job *b)
@@ -310,7 +319,8 @@ static bool gates_are_open(const struct pump *pump)
 			return false;
 		}
 		/* The threads' own batches may be one ahead of credit: they are begun, not queued. */
-		if (!outlet_has_credit(pump->outlets[i], pump->host->impl->role == SL_SOURCE ? pump->in_work : 0)) {
+		if (!outlet_has_credit(pump->outlets[i],
+			    pump->host->impl->role == SL_SOURCE ? pump->in_work : 0)) {
 			page_set(pump->host->page->blocked, PAGE_NO_CREDIT);
 			return false;
 		}
@@ -366,7 +376,8 @@ static struct delivery *next_delivery(struct pump *pump)
 
 	if (!pump->ready || gates_are_open(pump))
 		return pump->ready;
-	DL_FOREACH(pump->ready, delivery) {
+	DL_FOREACH(pump->ready, delivery)
+	{
 		if (link_is_urgent(&pump->env, &delivery->batch->head))
 			return delivery;
 	}
@@ -394,7 +405,8 @@ static void hand_out_cuts(struct pump *pump)
 
 static void hand_out(struct pump *pump)
 {
-	uint32_t limit = pump->host->impl->role == SL_SINK ? UINT32_MAX : pump->host->stage->threads;
+	uint32_t limit =
+		pump->host->impl->role == SL_SINK ? UINT32_MAX : pump->host->stage->threads;
 	struct delivery *delivery;
 
 	if (pump->state != INSTANCE_RUNNING && pump->state != INSTANCE_DRAINING)
@@ -457,12 +469,15 @@ static void tell_floors(struct pump *pump)
 
 /* --- words -------------------------------------------------------------------------------------- */
 
-static void drop_ready(struct pump *pump, const struct inlet *inlet, uint32_t instance, uint32_t epoch)
+static void drop_ready(
+	struct pump *pump, const struct inlet *inlet, uint32_t instance, uint32_t epoch)
 {
 	struct delivery *delivery, *next;
 
-	DL_FOREACH_SAFE(pump->ready, delivery, next) {
-		if (delivery->inlet != inlet || delivery->instance != instance || delivery->epoch != epoch)
+	DL_FOREACH_SAFE(pump->ready, delivery, next)
+	{
+		if (delivery->inlet != inlet || delivery->instance != instance ||
+			delivery->epoch != epoch)
 			continue;
 		DL_DELETE(pump->ready, delivery);
 		pump->ready_count--;
@@ -577,8 +592,8 @@ static bool input_has_ended(struct pump *pump)
 
 static bool is_settled(const struct pump *pump)
 {
-	return pump->in_work == 0 && pump->ready_count == 0 && pump->unsettled == 0 && !pump->early &&
-	       (!pump->order || order_held(pump->order) == 0);
+	return pump->in_work == 0 && pump->ready_count == 0 && pump->unsettled == 0 &&
+	       !pump->early && (!pump->order || order_held(pump->order) == 0);
 }
 
 static bool outlets_are_done(const struct pump *pump)
@@ -655,7 +670,8 @@ static void live(struct pump *pump)
 
 static void add_item(struct pump *pump, void *socket, int fd)
 {
-	pump->items[pump->item_count++] = (zmq_pollitem_t){ .socket = socket, .fd = fd, .events = ZMQ_POLLIN };
+	pump->items[pump->item_count++] =
+		(zmq_pollitem_t){ .socket = socket, .fd = fd, .events = ZMQ_POLLIN };
 }
 
 static void collect_items(struct pump *pump)
@@ -695,7 +711,8 @@ static void expire_floors(struct pump *pump)
 		if (one < round)
 			round = one;
 	}
-	if (round == UINT64_MAX || round <= EXPIRE_ROUNDS || !floors_expire(&pump->env.floors, round - EXPIRE_ROUNDS))
+	if (round == UINT64_MAX || round <= EXPIRE_ROUNDS ||
+		!floors_expire(&pump->env.floors, round - EXPIRE_ROUNDS))
 		return;
 	pump->env.floors_changed = true;
 	if (pump->order)
@@ -718,7 +735,8 @@ static void tick(struct pump *pump)
 
 static void turn(struct pump *pump)
 {
-	if (zmq_poll(pump->items, (int)pump->item_count, TICK / NSEC_PER_MSEC) < 0 && errno != EINTR)
+	if (zmq_poll(pump->items, (int)pump->item_count, TICK / NSEC_PER_MSEC) < 0 &&
+		errno != EINTR)
 		pump_die(pump, zmq_strerror(errno), false);
 	read_words(pump);
 	read_crew(pump);
@@ -735,7 +753,8 @@ static void turn(struct pump *pump)
 
 static bool restores_order(const struct graph_stage *stage)
 {
-	return stage->order == GRAPH_ORDER_KEEP && stage->role != SL_SOURCE && (stage->processes == 1 || stage->partition_count > 0);
+	return stage->order == GRAPH_ORDER_KEEP && stage->role != SL_SOURCE &&
+	       (stage->processes == 1 || stage->partition_count > 0);
 }
 
 static int open_links(struct pump *pump, struct err *err)
@@ -829,7 +848,8 @@ int pump_run(struct host *host, int words, const char *runtime)
 		turn(pump);
 	show(pump);
 	if (host->impl->role == SL_SOURCE)
-		say(pump, WORD_TALLY, pump->totals, tally_size(host->graph) * sizeof(*pump->totals));
+		say(pump, WORD_TALLY, pump->totals,
+			tally_size(host->graph) * sizeof(*pump->totals));
 	say(pump, WORD_DONE, NULL, 0);
 	pump_close(pump);
 	return EXIT_SUCCESS;

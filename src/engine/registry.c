@@ -7,13 +7,21 @@
 #include "engine/host.h"
 
 extern const struct sl_stage sl_stage_source_file, sl_stage_source_inline, sl_stage_source_sequence;
-extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay, sl_stage_transform_fault, sl_stage_sql;
+extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
+	sl_stage_transform_fault, sl_stage_sql;
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_stdout;
 
 static const struct sl_stage *const all[] = {
-	&sl_stage_source_file, &sl_stage_source_inline, &sl_stage_source_sequence,
-	&sl_stage_transform_cpu, &sl_stage_transform_delay, &sl_stage_transform_fault, &sl_stage_sql,
-	&sl_stage_sink_file, &sl_stage_sink_null, &sl_stage_sink_stdout,
+	&sl_stage_source_file,
+	&sl_stage_source_inline,
+	&sl_stage_source_sequence,
+	&sl_stage_transform_cpu,
+	&sl_stage_transform_delay,
+	&sl_stage_transform_fault,
+	&sl_stage_sql,
+	&sl_stage_sink_file,
+	&sl_stage_sink_null,
+	&sl_stage_sink_stdout,
 };
 
 const struct sl_stage *registry_at(unsigned i)
@@ -30,7 +38,8 @@ const struct sl_stage *registry_find(enum sl_role role, const char *name)
 }
 
 /* The stage's own check, with a context that knows no more than the stage's name. */
-static int check(const struct sl_stage *stage, const char *name, const void *shared, struct err *err)
+static int check(
+	const struct sl_stage *stage, const char *name, const void *shared, struct err *err)
 {
 	struct graph_stage node = { .name = name, .processes = 1, .threads = 1 };
 	struct host host = { .stage = &node, .impl = stage };

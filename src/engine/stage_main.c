@@ -20,7 +20,18 @@
 #include "engine/host.h"
 #include "engine/registry.h"
 
-enum { OPT_CHECK = 256, OPT_LIST, OPT_DESCRIBE, OPT_REFERENCE, OPT_PAGE, OPT_INSTANCE, OPT_RUNTIME, OPT_GRAPH_FD, OPT_HELP, OPT_VERSION };
+enum {
+	OPT_CHECK = 256,
+	OPT_LIST,
+	OPT_DESCRIBE,
+	OPT_REFERENCE,
+	OPT_PAGE,
+	OPT_INSTANCE,
+	OPT_RUNTIME,
+	OPT_GRAPH_FD,
+	OPT_HELP,
+	OPT_VERSION
+};
 
 /* clang-format off */
 static const struct option options[] = {
@@ -41,7 +52,8 @@ static const struct option options[] = {
 static const char usage[] =
 	"sluice-stage: one process of a stage. Only the supervisor starts it; you want `sluice`.\n"
 	"\n"
-	"  --check FILE [--runtime DIR] [--graph-fd N]   print every problem of a config; the resolved graph to N\n"
+	"  --check FILE [--runtime DIR] [--graph-fd N]   print every problem of a config; the "
+	"resolved graph to N\n"
 	"  --list                                        the stages there are\n"
 	"  --describe STAGE                              the options of all stages of that name\n"
 	"  --reference                                   the option reference, as roff\n"
@@ -67,7 +79,8 @@ static int describe(const char *name, void (*print)(const struct sl_stage *, FIL
 		is_known = true;
 	}
 	if (!is_known)
-		(void)fprintf(stderr, "no stage \"%s\": `sluice list` shows those there are\n", name);
+		(void)fprintf(
+			stderr, "no stage \"%s\": `sluice list` shows those there are\n", name);
 	return is_known ? EXIT_SUCCESS : 2;
 }
 
@@ -77,7 +90,8 @@ static int run_instance(void)
 	int type = 0;
 	socklen_t size = sizeof(type);
 
-	if (getsockopt(WORD_CHILD_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) {
+	if (getsockopt(WORD_CHILD_FD, SOL_SOCKET, SO_TYPE, &type, &size) < 0 ||
+		type != SOCK_SEQPACKET) {
 		(void)fputs("sluice-stage --instance is for the supervisor only\n", stderr);
 		return 2;
 	}
@@ -94,7 +108,8 @@ static int answer(const struct request *request)
 {
 	switch (request->what) {
 	case OPT_CHECK:
-		return report_check(request->argument, request->runtime, &registry_stages, stderr, request->graph_fd);
+		return report_check(request->argument, request->runtime, &registry_stages, stderr,
+			request->graph_fd);
 	case OPT_LIST:
 		describe_list(&registry_stages, stdout);
 		return EXIT_SUCCESS;

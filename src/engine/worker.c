@@ -85,7 +85,9 @@ static int run_source(struct worker *worker, struct job *job)
 	struct batch_head head = { 0 };
 	int r;
 
-	job->cut = (struct sl_cut){ .out = &worker->writers[0], .want = job->want, .size_max = job->size_max };
+	job->cut = (struct sl_cut){
+		.out = &worker->writers[0], .want = job->want, .size_max = job->size_max
+	};
 	job->is_canceled = worker->has_ended;
 	if (job->is_canceled)
 		return 0;
@@ -117,8 +119,8 @@ static int transform_records(struct worker *worker, struct job *job)
 	const struct sl_batch *in = job->delivery->batch;
 
 	for (uint32_t i = 0; i < in->head.count; i++) {
-		int r = host->impl->transform(&worker->context, host->shared, worker->own, sl_batch_record(in, i),
-			worker->outputs);
+		int r = host->impl->transform(&worker->context, host->shared, worker->own,
+			sl_batch_record(in, i), worker->outputs);
 
 		if (r < 0)
 			return r;
@@ -142,7 +144,8 @@ static int run_transform(struct worker *worker, struct job *job)
 		if (r < 0)
 			return r;
 	} else if (in->head.count > 0) {
-		consumed = host->impl->transform_batch(&worker->context, host->shared, worker->own, in, worker->outputs);
+		consumed = host->impl->transform_batch(
+			&worker->context, host->shared, worker->own, in, worker->outputs);
 		if (consumed < 0)
 			return (int)consumed;
 		job->consumed = (uint64_t)consumed;
@@ -310,7 +313,8 @@ static int end(struct worker *worker)
 
 	slot_enter(worker);
 	if (host->impl->finish)
-		r = host->impl->finish(&worker->context, host->shared, worker->own, crew->is_complete);
+		r = host->impl->finish(
+			&worker->context, host->shared, worker->own, crew->is_complete);
 	if (r == 0 && host->impl->stop)
 		host->impl->stop(&worker->context, host->shared, worker->own);
 	slot_leave(worker);

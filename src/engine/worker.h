@@ -9,10 +9,10 @@ struct worker {
 	struct crew *crew;
 	pthread_t thread;
 	struct sl_context context;
-	void *own;		    /* the stage's worker struct */
+	void *own;                  /* the stage's worker struct */
 	struct sl_writer *writers;  /* one per port, reused */
 	struct sl_writer **outputs; /* pointers to them, as the stage wants them */
-	bool has_ended;		    /* source: produce said SL_END; it is not called again */
+	bool has_ended;             /* source: produce said SL_END; it is not called again */
 	struct job *uncommitted;    /* sink: written, not committed; in order */
 	struct job **uncommitted_tail;
 	uint64_t uncommitted_bytes;

@@ -180,7 +180,8 @@ size_t frame_settled_size(uint32_t tally_size)
 	return FRAME_FIXED_MAX + (size_t)tally_size * FRAME_CELL_SIZE;
 }
 
-size_t frame_put_settled(uint8_t *data, const struct batch_id *id, uint64_t received, const uint64_t *tally, uint32_t tally_size)
+size_t frame_put_settled(uint8_t *data, const struct batch_id *id, uint64_t received,
+	const uint64_t *tally, uint32_t tally_size)
 {
 	uint8_t *at = put_u64(put_id(put_type(data, FRAME_SETTLED), id), received);
 	uint8_t *count_at = at;
@@ -243,7 +244,8 @@ int frame_get_failed(const uint8_t *data, size_t size, struct frame_failed *ret)
 	failed.id = get_id(&r);
 	failed.reason_size = get_u32(&r);
 	failed.reason = (const char *)r.at;
-	if (r.is_short || (size_t)(r.end - r.at) != failed.reason_size || failed.reason_size > FRAME_REASON_MAX)
+	if (r.is_short || (size_t)(r.end - r.at) != failed.reason_size ||
+		failed.reason_size > FRAME_REASON_MAX)
 		return -EBADMSG;
 	*ret = failed;
 	return 0;
@@ -263,12 +265,14 @@ size_t frame_put_batch(uint8_t *data, const struct batch_head *head, uint64_t pa
 	at = put_u64(at, head->after_end);
 	at = put_u32(at, head->count);
 	at = put_u16(at, head->attempt);
-	at = put_u16(at, (uint16_t)((head->again ? BATCH_AGAIN : 0) | (head->origin_done ? BATCH_ORIGIN_DONE : 0)));
+	at = put_u16(at, (uint16_t)((head->again ? BATCH_AGAIN : 0) |
+				    (head->origin_done ? BATCH_ORIGIN_DONE : 0)));
 	at = put_u64(at, payload_size);
 	return (size_t)(at - data);
 }
 
-int frame_get_batch(const uint8_t *data, size_t size, struct batch_head *ret, uint64_t *ret_payload_size)
+int frame_get_batch(
+	const uint8_t *data, size_t size, struct batch_head *ret, uint64_t *ret_payload_size)
 {
 	struct reader r = open_frame(data, size, FRAME_BATCH);
 	struct batch_head head = { .id = get_id(&r) };
@@ -282,7 +286,8 @@ int frame_get_batch(const uint8_t *data, size_t size, struct batch_head *ret, ui
 	head.attempt = get_u16(&r);
 	flags = get_u16(&r);
 	payload_size = get_u64(&r);
-	if (!is_whole(&r) || (flags & ~BATCH_FLAGS) || head.id.start > head.id.end || head.count > payload_size)
+	if (!is_whole(&r) || (flags & ~BATCH_FLAGS) || head.id.start > head.id.end ||
+		head.count > payload_size)
 		return -EBADMSG;
 	head.again = flags & BATCH_AGAIN;
 	head.origin_done = flags & BATCH_ORIGIN_DONE;

@@ -19,20 +19,20 @@
 
 enum frame_type {
 	FRAME_HELLO = 1, /* inlet: who I am; the first frame of an epoch */
-	FRAME_GRANT,	 /* inlet: `count` batches were begun; the wish */
-	FRAME_SETTLED,	 /* inlet: one identity, with its counts */
-	FRAME_FAILED,	 /* inlet: give this identity to another, reason */
-	FRAME_PONG,	 /* inlet: alive */
-	FRAME_BYE,	 /* inlet: leaving, after the sentinel */
-	FRAME_BATCH,	 /* outlet */
-	FRAME_SENTINEL,	 /* outlet: nothing more follows; how */
-	FRAME_PING,	 /* outlet: floors of all live origins; alive? */
+	FRAME_GRANT,     /* inlet: `count` batches were begun; the wish */
+	FRAME_SETTLED,   /* inlet: one identity, with its counts */
+	FRAME_FAILED,    /* inlet: give this identity to another, reason */
+	FRAME_PONG,      /* inlet: alive */
+	FRAME_BYE,       /* inlet: leaving, after the sentinel */
+	FRAME_BATCH,     /* outlet */
+	FRAME_SENTINEL,  /* outlet: nothing more follows; how */
+	FRAME_PING,      /* outlet: floors of all live origins; alive? */
 };
 
 struct frame_hello {
 	uint32_t stage;
 	uint32_t instance;
-	uint32_t epoch;	       /* of the inlet's process */
+	uint32_t epoch;        /* of the inlet's process */
 	uint32_t outlet_epoch; /* of the process it wants to talk to */
 };
 
@@ -83,8 +83,10 @@ size_t frame_put_hello(uint8_t *data, const struct frame_hello *hello);
 size_t frame_put_grant(uint8_t *data, const struct frame_grant *grant);
 size_t frame_settled_size(uint32_t tally_size); /* at most */
 /* Of the `tally_size` cells of a tally those that are not 0 travel. */
-size_t frame_put_settled(uint8_t *data, const struct batch_id *id, uint64_t received, const uint64_t *tally, uint32_t tally_size);
-size_t frame_put_failed(uint8_t *data, const struct batch_id *id, const char *reason); /* FRAME_FIXED_MAX + FRAME_REASON_MAX */
+size_t frame_put_settled(uint8_t *data, const struct batch_id *id, uint64_t received,
+	const uint64_t *tally, uint32_t tally_size);
+size_t frame_put_failed(uint8_t *data, const struct batch_id *id,
+	const char *reason);                                /* FRAME_FIXED_MAX + FRAME_REASON_MAX */
 size_t frame_put_bare(uint8_t *data, enum frame_type type); /* PONG, BYE */
 size_t frame_put_batch(uint8_t *data, const struct batch_head *head, uint64_t payload_size);
 size_t frame_put_sentinel(uint8_t *data, uint32_t how);
@@ -96,7 +98,8 @@ int frame_get_hello(const uint8_t *data, size_t size, struct frame_hello *ret);
 int frame_get_grant(const uint8_t *data, size_t size, struct frame_grant *ret);
 int frame_get_settled(const uint8_t *data, size_t size, struct frame_settled *ret);
 int frame_get_failed(const uint8_t *data, size_t size, struct frame_failed *ret);
-int frame_get_batch(const uint8_t *data, size_t size, struct batch_head *ret, uint64_t *ret_payload_size);
+int frame_get_batch(
+	const uint8_t *data, size_t size, struct batch_head *ret, uint64_t *ret_payload_size);
 int frame_get_sentinel(const uint8_t *data, size_t size, uint32_t *ret_how);
 int frame_get_ping(const uint8_t *data, size_t size, struct frame_ping *ret);
 

@@ -42,7 +42,8 @@ void delivery_free(struct delivery *delivery)
 int inlet_open(struct link_env *env, uint32_t link, struct inlet **ret_inlet, struct err *err)
 {
 	const struct graph_stage *upstream = &env->graph->stages[env->graph->links[link].upstream];
-	struct inlet *inlet = calloc(1, sizeof(*inlet) + upstream->processes * sizeof(inlet->peers[0]));
+	struct inlet *inlet =
+		calloc(1, sizeof(*inlet) + upstream->processes * sizeof(inlet->peers[0]));
 
 	if (inlet)
 		inlet->scratch = malloc(frame_settled_size(tally_size(env->graph)));
@@ -105,18 +106,22 @@ static int peer_connect(struct inlet *inlet, uint32_t instance, struct err *err)
 	int none = 0;
 	int size;
 
-	if (link_endpoint(env, &env->graph->links[inlet->link], instance, endpoint, sizeof(endpoint)) < 0)
-		return err_set(err, -ENAMETOOLONG, "the socket path of %s.%u is too long", inlet->upstream->name, instance);
+	if (link_endpoint(
+		    env, &env->graph->links[inlet->link], instance, endpoint, sizeof(endpoint)) < 0)
+		return err_set(err, -ENAMETOOLONG, "the socket path of %s.%u is too long",
+			inlet->upstream->name, instance);
 	peer->socket = zmq_socket(env->zmq, ZMQ_DEALER);
 	if (!peer->socket)
 		return err_set(err, -errno, "no ZeroMQ socket: %s", zmq_strerror(errno));
-	size = snprintf(name, sizeof(name), "%s.%u.%u", env->graph->stages[env->stage].name, env->instance, env->epoch);
+	size = snprintf(name, sizeof(name), "%s.%u.%u", env->graph->stages[env->stage].name,
+		env->instance, env->epoch);
 	if (zmq_setsockopt(peer->socket, ZMQ_ROUTING_ID, name, (size_t)size) < 0 ||
 		zmq_setsockopt(peer->socket, ZMQ_SNDHWM, &none, sizeof(none)) < 0 ||
 		zmq_setsockopt(peer->socket, ZMQ_RCVHWM, &none, sizeof(none)) < 0 ||
 		zmq_setsockopt(peer->socket, ZMQ_LINGER, &none, sizeof(none)) < 0 ||
 		zmq_connect(peer->socket, endpoint) < 0)
-		return err_set(err, -errno, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
+		return err_set(
+			err, -errno, "cannot connect to %s: %s", endpoint, zmq_strerror(errno));
 	return 0;
 }
 
@@ -168,7 +173,8 @@ void inlet_peer_finished(struct inlet *inlet, uint32_t instance, enum word_how h
 
 static void refuse_frame(const struct inlet *inlet, uint32_t instance, const char *what)
 {
-	log_write(LOG_LEVEL_WARNING, "%s from %s.%u: dropped", what, inlet->upstream->name, instance);
+	log_write(
+		LOG_LEVEL_WARNING, "%s from %s.%u: dropped", what, inlet->upstream->name, instance);
 }
 
 static void message_release(void *owner)
@@ -199,7 +205,8 @@ static void skip_parts(void *socket)
 }
 
 /* The payload part, as a batch over its own message. NULL: none came, or no memory (*ret_error). */
-static struct sl_batch *receive_payload(struct inlet_peer *peer, const struct batch_head *head, uint64_t size, int *ret_error)
+static struct sl_batch *receive_payload(
+	struct inlet_peer *peer, const struct batch_head *head, uint64_t size, int *ret_error)
 {
 	zmq_msg_t *message = malloc(sizeof(*message));
 	struct sl_batch *batch = NULL;
@@ -209,7 +216,8 @@ static struct sl_batch *receive_payload(struct inlet_peer *peer, const struct ba
 		return NULL;
 	(void)zmq_msg_init(message);
 	*ret_error = -EBADMSG;
-	if (has_more(peer->socket) && zmq_msg_recv(message, peer->socket, ZMQ_DONTWAIT) >= 0 && zmq_msg_size(message) == size) {
+	if (has_more(peer->socket) && zmq_msg_recv(message, peer->socket, ZMQ_DONTWAIT) >= 0 &&
+		zmq_msg_size(message) == size) {
 		*ret_error = -ENOMEM;
 		batch = batch_over(head, zmq_msg_data(message), size, message_release, message);
 	}
@@ -218,7 +226,8 @@ static struct sl_batch *receive_payload(struct inlet_peer *peer, const struct ba
 	return batch;
 }
 
-static int raise_floor(struct link_env *env, const struct inlet_peer *peer, uint64_t origin, uint64_t floor)
+static int raise_floor(
+	struct link_env *env, const struct inlet_peer *peer, uint64_t origin, uint64_t floor)
 {
 	int r = floors_raise(&env->floors, origin, floor, peer->pings);
 
@@ -227,7 +236,8 @@ static int raise_floor(struct link_env *env, const struct inlet_peer *peer, uint
 	return r;
 }
 
-static int receive_batch(struct inlet *inlet, uint32_t instance, const uint8_t *data, size_t size, struct delivery **ret)
+static int receive_batch(struct inlet *inlet, uint32_t instance, const uint8_t *data, size_t size,
+	struct delivery **ret)
 {
 	struct inlet_peer *peer = &inlet->peers[instance];
 	struct link_env *env = inlet->env;
@@ -276,7 +286,8 @@ static int receive_ping(struct inlet *inlet, uint32_t instance, const uint8_t *d
 	return 0;
 }
 
-static int receive_sentinel(struct inlet *inlet, uint32_t instance, const uint8_t *data, size_t size)
+static int receive_sentinel(
+	struct inlet *inlet, uint32_t instance, const uint8_t *data, size_t size)
 {
 	struct inlet_peer *peer = &inlet->peers[instance];
 	int next = inlet_peer_next(peer->state, INLET_PEER_SENTINEL);
@@ -290,7 +301,8 @@ static int receive_sentinel(struct inlet *inlet, uint32_t instance, const uint8_
 }
 
 /* 1 and *ret: a batch; 0: something else, handled; -EBADMSG; -ENOMEM. */
-static int receive_frame(struct inlet *inlet, uint32_t instance, zmq_msg_t *frame, struct delivery **ret)
+static int receive_frame(
+	struct inlet *inlet, uint32_t instance, zmq_msg_t *frame, struct delivery **ret)
 {
 	const uint8_t *data = zmq_msg_data(frame);
 	size_t size = zmq_msg_size(frame);
@@ -362,14 +374,16 @@ void inlet_grant(struct inlet *inlet, const struct delivery *delivery, uint32_t 
 	peer_send(peer, frame, frame_put_grant(frame, &grant));
 }
 
-void inlet_settle(struct inlet *inlet, const struct delivery *delivery, uint64_t received, const uint64_t *cells)
+void inlet_settle(struct inlet *inlet, const struct delivery *delivery, uint64_t received,
+	const uint64_t *cells)
 {
 	struct inlet_peer *peer = peer_of(inlet, delivery);
 
 	if (!peer)
 		return;
 	peer_send(peer, inlet->scratch,
-		frame_put_settled(inlet->scratch, &delivery->batch->head.id, received, cells, tally_size(inlet->env->graph)));
+		frame_put_settled(inlet->scratch, &delivery->batch->head.id, received, cells,
+			tally_size(inlet->env->graph)));
 }
 
 void inlet_fail(struct inlet *inlet, const struct delivery *delivery, const char *reason)

@@ -45,7 +45,8 @@ int inlet_receive(struct inlet *inlet, uint32_t instance, struct delivery **ret)
 /* One batch of that upstream instance was begun; `wish`: records we would like in one. */
 void inlet_grant(struct inlet *inlet, const struct delivery *delivery, uint32_t wish);
 /* It and all that became of it is settled; `cells` as in tally.h. Frames to a process that was reaped go nowhere. */
-void inlet_settle(struct inlet *inlet, const struct delivery *delivery, uint64_t received, const uint64_t *cells);
+void inlet_settle(struct inlet *inlet, const struct delivery *delivery, uint64_t received,
+	const uint64_t *cells);
 void inlet_fail(struct inlet *inlet, const struct delivery *delivery, const char *reason);
 
 /* True when every upstream instance has sent its sentinel (or finished); how: STOP if any was. */

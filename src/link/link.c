@@ -6,10 +6,12 @@
 #include <stdio.h>
 #include <sys/un.h>
 
-int link_endpoint(const struct link_env *env, const struct graph_link *link, uint32_t instance, char *text, size_t size)
+int link_endpoint(const struct link_env *env, const struct graph_link *link, uint32_t instance,
+	char *text, size_t size)
 {
 	const struct graph_stage *stage = &env->graph->stages[link->upstream];
-	int length = snprintf(text, size, "ipc://%s/%s.%s.%u", env->runtime, stage->name, stage->ports[link->port], instance);
+	int length = snprintf(text, size, "ipc://%s/%s.%s.%u", env->runtime, stage->name,
+		stage->ports[link->port], instance);
 
 	if (length < 0 || (size_t)length >= size)
 		return -ENAMETOOLONG;

@@ -18,7 +18,7 @@ struct link_env {
 	void *zmq; /* context */
 	const struct graph *graph;
 	const char *runtime; /* folder of the sockets */
-	uint32_t stage;	     /* ours, in the graph */
+	uint32_t stage;      /* ours, in the graph */
 	uint32_t instance;
 	uint32_t epoch;
 	uint64_t run;
@@ -37,7 +37,8 @@ struct link_env {
 };
 
 /* "ipc://RUNTIME/STAGE.PORT.N"; -ENAMETOOLONG when ZeroMQ could not take it. */
-int link_endpoint(const struct link_env *env, const struct graph_link *link, uint32_t instance, char *text, size_t size);
+int link_endpoint(const struct link_env *env, const struct graph_link *link, uint32_t instance,
+	char *text, size_t size);
 
 /*
  * A batch that credit and retention must let pass: given again (what it replaces has been paid for), or the very one that

@@ -10,7 +10,7 @@
 
 struct lane {
 	struct spans_key key;
-	uint64_t next; /* the position that must come now */
+	uint64_t next;         /* the position that must come now */
 	struct delivery *held; /* doubly linked, by start */
 	UT_hash_handle hh;
 };
@@ -34,7 +34,8 @@ static void lane_free(struct order *order, struct lane *lane)
 {
 	struct delivery *delivery, *next;
 
-	DL_FOREACH_SAFE(lane->held, delivery, next) {
+	DL_FOREACH_SAFE(lane->held, delivery, next)
+	{
 		DL_DELETE(lane->held, delivery);
 		order->held--;
 		delivery_free(delivery);
@@ -49,7 +50,7 @@ void order_free(struct order *order)
 
 	if (!order)
 		return;
-	HASH_ITER(hh, order->lanes, lane, next)
+	HASH_ITER (hh, order->lanes, lane, next)
 		lane_free(order, lane);
 	free(order);
 }
@@ -98,9 +99,12 @@ int order_add(struct order *order, struct delivery *delivery)
 }
 
 /* Has the origin before this one reached its end on this path? */
-static bool lane_may_begin(const struct order *order, const struct lane *lane, const struct batch_head *head)
+static bool lane_may_begin(
+	const struct order *order, const struct lane *lane, const struct batch_head *head)
 {
-	struct spans_key before = { .run = lane->key.run, .origin = head->after_origin, .path = lane->key.path };
+	struct spans_key before = {
+		.run = lane->key.run, .origin = head->after_origin, .path = lane->key.path
+	};
 	const struct lane *other;
 
 	if (head->after_origin == 0 || head->again || lane->next > head->id.start)
@@ -134,7 +138,7 @@ struct delivery *order_next(struct order *order)
 {
 	struct lane *lane, *next;
 
-	HASH_ITER(hh, order->lanes, lane, next) {
+	HASH_ITER (hh, order->lanes, lane, next) {
 		struct delivery *delivery = lane_next(order, lane);
 
 		if (delivery)
@@ -148,9 +152,11 @@ void order_drop(struct order *order, const struct inlet *inlet, uint32_t instanc
 	struct lane *lane, *next;
 	struct delivery *delivery, *behind;
 
-	HASH_ITER(hh, order->lanes, lane, next) {
-		DL_FOREACH_SAFE(lane->held, delivery, behind) {
-			if (delivery->inlet != inlet || delivery->instance != instance || delivery->epoch != epoch)
+	HASH_ITER (hh, order->lanes, lane, next) {
+		DL_FOREACH_SAFE(lane->held, delivery, behind)
+		{
+			if (delivery->inlet != inlet || delivery->instance != instance ||
+				delivery->epoch != epoch)
 				continue;
 			DL_DELETE(lane->held, delivery);
 			order->held--;
@@ -163,7 +169,7 @@ void order_forget(struct order *order)
 {
 	struct lane *lane, *next;
 
-	HASH_ITER(hh, order->lanes, lane, next) {
+	HASH_ITER (hh, order->lanes, lane, next) {
 		if (!lane->held && !floors_knows(order->env->floors, lane->key.origin))
 			lane_free(order, lane);
 	}

@@ -23,10 +23,10 @@
 #include "link/frame.h"
 #include "link/tally.h"
 
-#define PING_INTERVAL (1 * NSEC_PER_SEC)      /* when nothing changed */
-#define SILENCE_LIMIT (5 * NSEC_PER_SEC)      /* without any frame while PINGs go out */
-#define FAILED_MAX 5			      /* times that a batch is given again for FAILED */
-#define COPY_MAX 1024			      /* smaller payloads are copied into the message */
+#define PING_INTERVAL (1 * NSEC_PER_SEC) /* when nothing changed */
+#define SILENCE_LIMIT (5 * NSEC_PER_SEC) /* without any frame while PINGs go out */
+#define FAILED_MAX 5                     /* times that a batch is given again for FAILED */
+#define COPY_MAX 1024                    /* smaller payloads are copied into the message */
 #define ROUTING_MAX 128
 
 struct duty_key {
@@ -47,7 +47,7 @@ struct duty {
 	struct sl_batch *batch; /* owned */
 	struct edge *edge;
 	struct outlet_peer *peer; /* sent to; NULL while waiting */
-	uint32_t lane;		  /* of a partitioned edge: the instance */
+	uint32_t lane;            /* of a partitioned edge: the instance */
 	uint16_t attempt;
 	bool again;
 	struct duty *prev, *next; /* in edge->waiting or peer->sent */
@@ -57,7 +57,7 @@ struct duty {
 struct outlet_peer {
 	enum outlet_peer_state state;
 	uint32_t instance;
-	uint32_t epoch;	   /* of the process that is there, or was last */
+	uint32_t epoch;     /* of the process that is there, or was last */
 	uint32_t min_epoch; /* older ones were reaped */
 	int64_t credit;
 	uint32_t wish;
@@ -137,7 +137,8 @@ static int outlet_bind(struct outlet *outlet, struct err *err)
 	int none = 0, yes = 1;
 
 	if (link_endpoint(env, &link, env->instance, endpoint, sizeof(endpoint)) < 0)
-		return err_set(err, -ENAMETOOLONG, "the socket path %s is too long: use a shorter --runtime", endpoint);
+		return err_set(err, -ENAMETOOLONG,
+			"the socket path %s is too long: use a shorter --runtime", endpoint);
 	outlet->socket = zmq_socket(env->zmq, ZMQ_ROUTER);
 	if (!outlet->socket)
 		return err_set(err, -errno, "no ZeroMQ socket: %s", zmq_strerror(errno));
@@ -153,7 +154,8 @@ static int outlet_bind(struct outlet *outlet, struct err *err)
 int outlet_open(struct link_env *env, uint32_t port, struct outlet **ret_outlet, struct err *err)
 {
 	const struct graph_stage *stage = &env->graph->stages[env->stage];
-	struct outlet *outlet = calloc(1, sizeof(*outlet) + stage->output_count * sizeof(outlet->edges[0]));
+	struct outlet *outlet =
+		calloc(1, sizeof(*outlet) + stage->output_count * sizeof(outlet->edges[0]));
 	int r = 0;
 
 	if (!outlet)
@@ -163,7 +165,8 @@ int outlet_open(struct link_env *env, uint32_t port, struct outlet **ret_outlet,
 	outlet->port = port;
 	for (uint32_t i = 0; i < stage->output_count && r == 0; i++)
 		if (env->graph->links[stage->outputs[i]].port == port)
-			r = edge_init(outlet, &outlet->edges[outlet->edge_count++], stage->outputs[i]);
+			r = edge_init(
+				outlet, &outlet->edges[outlet->edge_count++], stage->outputs[i]);
 	if (r < 0)
 		(void)err_set(err, r, "no memory for an outlet");
 	else
@@ -203,7 +206,7 @@ void outlet_close(struct outlet *outlet)
 
 	if (!outlet)
 		return;
-	HASH_ITER(hh, outlet->duties, duty, next) {
+	HASH_ITER (hh, outlet->duties, duty, next) {
 		struct entry *entry = duty->entry;
 
 		duty_free(outlet, duty);
@@ -225,10 +228,12 @@ void *outlet_socket(const struct outlet *outlet)
 
 /* --- sending ------------------------------------------------------------------------------------ */
 
-static int send_to(struct outlet *outlet, const struct outlet_peer *peer, const void *data, size_t size, int flags)
+static int send_to(struct outlet *outlet, const struct outlet_peer *peer, const void *data,
+	size_t size, int flags)
 {
 	/* A peer that vanished (EHOSTUNREACH) keeps its duties until the supervisor says that it was reaped. */
-	if (zmq_send(outlet->socket, peer->routing, peer->routing_size, ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
+	if (zmq_send(outlet->socket, peer->routing, peer->routing_size,
+		    ZMQ_DONTWAIT | ZMQ_SNDMORE) < 0)
 		return -errno;
 	return zmq_send(outlet->socket, data, size, ZMQ_DONTWAIT | flags) < 0 ? -errno : 0;
 }
@@ -249,14 +254,16 @@ static int payload_message(zmq_msg_t *message, struct sl_batch *batch)
 		return 0;
 	}
 	(void)batch_ref(batch);
-	if (zmq_msg_init_data(message, (void *)batch->data, batch->size, payload_release, batch) < 0) {
+	if (zmq_msg_init_data(message, (void *)batch->data, batch->size, payload_release, batch) <
+		0) {
 		batch_unref(batch);
 		return -ENOMEM;
 	}
 	return 0;
 }
 
-static void send_batch(struct outlet *outlet, const struct outlet_peer *peer, struct sl_batch *batch, bool again, uint16_t attempt)
+static void send_batch(struct outlet *outlet, const struct outlet_peer *peer,
+	struct sl_batch *batch, bool again, uint16_t attempt)
 {
 	struct batch_head head = batch->head;
 	uint8_t frame[FRAME_FIXED_MAX];
@@ -269,7 +276,8 @@ static void send_batch(struct outlet *outlet, const struct outlet_peer *peer, st
 		outlet->env->failed(outlet->env->user, "no memory");
 		return;
 	}
-	if (send_to(outlet, peer, frame, frame_put_batch(frame, &head, batch->size), ZMQ_SNDMORE) < 0 ||
+	if (send_to(outlet, peer, frame, frame_put_batch(frame, &head, batch->size), ZMQ_SNDMORE) <
+			0 ||
 		zmq_msg_send(&payload, outlet->socket, ZMQ_DONTWAIT) < 0)
 		(void)zmq_msg_close(&payload);
 }
@@ -293,7 +301,8 @@ static struct outlet_peer *choose_peer(struct edge *edge, int64_t least)
 	for (uint32_t i = 0; i < count; i++) {
 		struct outlet_peer *peer = &edge->peers[(edge->turn + i) % count];
 
-		if (peer->state == OUTLET_PEER_LIVE && peer->credit >= least && (!best || peer->credit > best->credit))
+		if (peer->state == OUTLET_PEER_LIVE && peer->credit >= least &&
+			(!best || peer->credit > best->credit))
 			best = peer;
 	}
 	if (best)
@@ -311,7 +320,8 @@ static struct outlet_peer *peer_for(struct outlet *outlet, const struct duty *du
 	if (duty->edge->is_partitioned) {
 		struct outlet_peer *peer = &duty->edge->peers[duty->lane];
 
-		return peer->state == OUTLET_PEER_LIVE && (is_urgent || peer->credit > 0) ? peer : NULL;
+		return peer->state == OUTLET_PEER_LIVE && (is_urgent || peer->credit > 0) ? peer
+											  : NULL;
 	}
 	return choose_peer(duty->edge, is_urgent ? INT64_MIN : 1);
 }
@@ -321,7 +331,8 @@ static void send_waiting(struct outlet *outlet)
 	for (uint32_t i = 0; i < outlet->edge_count; i++) {
 		struct duty *duty, *next;
 
-		DL_FOREACH_SAFE(outlet->edges[i].waiting, duty, next) {
+		DL_FOREACH_SAFE(outlet->edges[i].waiting, duty, next)
+		{
 			struct outlet_peer *peer = peer_for(outlet, duty);
 
 			if (peer)
@@ -396,7 +407,11 @@ static void send_hole(void *user, struct spans_key key, struct span span)
 {
 	struct hole *hole = user;
 	struct batch_head head = {
-		.id = { .run = key.run, .origin = key.origin, .start = span.start, .end = span.end, .path = key.path },
+		.id = { .run = key.run,
+			.origin = key.origin,
+			.start = span.start,
+			.end = span.end,
+			.path = key.path },
 		.again = true,
 	};
 	struct sl_batch empty = { .head = head };
@@ -422,7 +437,8 @@ static struct edge *edge_to(struct outlet *outlet, uint32_t stage)
 	return NULL;
 }
 
-static int receive_hello(struct outlet *outlet, const char *routing, size_t routing_size, const uint8_t *data, size_t size)
+static int receive_hello(struct outlet *outlet, const char *routing, size_t routing_size,
+	const uint8_t *data, size_t size)
 {
 	struct link_env *env = outlet->env;
 	struct frame_hello hello;
@@ -456,7 +472,8 @@ static int receive_hello(struct outlet *outlet, const char *routing, size_t rout
 	return 0;
 }
 
-static struct outlet_peer *peer_named(struct outlet *outlet, const char *routing, size_t size, struct edge **ret_edge)
+static struct outlet_peer *peer_named(
+	struct outlet *outlet, const char *routing, size_t size, struct edge **ret_edge)
 {
 	for (uint32_t i = 0; i < outlet->edge_count; i++) {
 		for (uint32_t p = 0; p < outlet->edges[i].to->processes; p++) {
@@ -473,7 +490,8 @@ static struct outlet_peer *peer_named(struct outlet *outlet, const char *routing
 }
 
 /* The duty of that identity which this very peer holds. */
-static struct duty *find_duty(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer, const struct batch_id *id)
+static struct duty *find_duty(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
+	const struct batch_id *id)
 {
 	struct duty_key key = { .id = *id, .edge = (uint64_t)(edge - outlet->edges) };
 	struct duty *duty = NULL;
@@ -482,14 +500,16 @@ static struct duty *find_duty(struct outlet *outlet, struct edge *edge, struct o
 	if (!duty || duty->peer == peer)
 		return duty;
 	/* The same identity twice in flight: it was made again after a death upstream, while the first lives on. */
-	DL_FOREACH(peer->sent, duty) {
+	DL_FOREACH(peer->sent, duty)
+	{
 		if (memcmp(&duty->key, &key, sizeof(key)) == 0)
 			return duty;
 	}
 	return NULL;
 }
 
-static int count_settled(struct outlet *outlet, struct duty *duty, const struct frame_settled *settled)
+static int count_settled(
+	struct outlet *outlet, struct duty *duty, const struct frame_settled *settled)
 {
 	uint32_t size = tally_size(outlet->env->graph);
 	uint64_t *tally = duty->entry->tally;
@@ -515,16 +535,19 @@ static void entry_settled(struct outlet *outlet, struct entry *entry)
 	entry_free(entry);
 }
 
-static int remember_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer, const struct batch_id *id)
+static int remember_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
+	const struct batch_id *id)
 {
 	struct spans_key key = { .run = id->run, .origin = id->origin, .path = id->path };
 
 	if (id->end <= id->start || id->end <= floors_get(outlet->env->floors, id->origin))
 		return 0;
-	return spans_add(edge->is_partitioned ? &peer->settled : &edge->settled, key, id->start, id->end);
+	return spans_add(
+		edge->is_partitioned ? &peer->settled : &edge->settled, key, id->start, id->end);
 }
 
-static int receive_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer, const uint8_t *data, size_t size)
+static int receive_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
+	const uint8_t *data, size_t size)
 {
 	struct frame_settled settled;
 	struct duty *duty;
@@ -555,7 +578,8 @@ static void wait_again(struct duty *duty)
 
 	duty->peer = NULL;
 	duty->again = true;
-	DL_FOREACH(edge->waiting, before) {
+	DL_FOREACH(edge->waiting, before)
+	{
 		if (!before->again)
 			break;
 	}
@@ -566,7 +590,8 @@ static void wait_again(struct duty *duty)
 	edge->waiting_count++;
 }
 
-static int receive_failed(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer, const uint8_t *data, size_t size)
+static int receive_failed(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
+	const uint8_t *data, size_t size)
 {
 	struct frame_failed failed;
 	struct duty *duty;
@@ -582,8 +607,8 @@ static int receive_failed(struct outlet *outlet, struct edge *edge, struct outle
 	duty->attempt++;
 	wait_again(duty);
 	if (duty->attempt >= FAILED_MAX) {
-		(void)snprintf(reason, sizeof(reason), "%s.%u refuses a batch: %.*s", edge->to->name, peer->instance,
-			(int)failed.reason_size, failed.reason);
+		(void)snprintf(reason, sizeof(reason), "%s.%u refuses a batch: %.*s",
+			edge->to->name, peer->instance, (int)failed.reason_size, failed.reason);
 		outlet->env->failed(outlet->env->user, reason);
 	}
 	return 0;
@@ -610,7 +635,8 @@ static int receive_bye(struct outlet_peer *peer)
 	return 0;
 }
 
-static int receive_frame(struct outlet *outlet, const char *routing, size_t routing_size, const uint8_t *data, size_t size)
+static int receive_frame(struct outlet *outlet, const char *routing, size_t routing_size,
+	const uint8_t *data, size_t size)
 {
 	int type = frame_type(data, size);
 	struct edge *edge;
@@ -658,13 +684,16 @@ void outlet_receive(struct outlet *outlet)
 		(void)zmq_msg_init(&frame);
 		if (zmq_msg_recv(&routing, outlet->socket, ZMQ_DONTWAIT) < 0)
 			break;
-		if (zmq_msg_more(&routing) && zmq_msg_recv(&frame, outlet->socket, ZMQ_DONTWAIT) >= 0)
-			r = receive_frame(outlet, zmq_msg_data(&routing), zmq_msg_size(&routing), zmq_msg_data(&frame),
-				zmq_msg_size(&frame));
+		if (zmq_msg_more(&routing) &&
+			zmq_msg_recv(&frame, outlet->socket, ZMQ_DONTWAIT) >= 0)
+			r = receive_frame(outlet, zmq_msg_data(&routing), zmq_msg_size(&routing),
+				zmq_msg_data(&frame), zmq_msg_size(&frame));
 		if (r == -EBADMSG)
-			log_write(LOG_LEVEL_WARNING, "a frame from %.*s that cannot be (type %d, %zu bytes): dropped",
+			log_write(LOG_LEVEL_WARNING,
+				"a frame from %.*s that cannot be (type %d, %zu bytes): dropped",
 				(int)zmq_msg_size(&routing), (const char *)zmq_msg_data(&routing),
-				frame_type(zmq_msg_data(&frame), zmq_msg_size(&frame)), zmq_msg_size(&frame));
+				frame_type(zmq_msg_data(&frame), zmq_msg_size(&frame)),
+				zmq_msg_size(&frame));
 		else if (r < 0)
 			outlet->env->failed(outlet->env->user, err_name(r));
 		skip_parts(outlet->socket, &frame);
@@ -677,7 +706,8 @@ void outlet_receive(struct outlet *outlet)
 
 /* --- taking ------------------------------------------------------------------------------------- */
 
-static int add_duty(struct outlet *outlet, struct entry *entry, struct edge *edge, struct sl_batch *batch, uint32_t lane)
+static int add_duty(struct outlet *outlet, struct entry *entry, struct edge *edge,
+	struct sl_batch *batch, uint32_t lane)
 {
 	struct duty *duty = calloc(1, sizeof(*duty));
 
@@ -696,7 +726,8 @@ static int add_duty(struct outlet *outlet, struct entry *entry, struct edge *edg
 	return 0;
 }
 
-static int add_duties(struct outlet *outlet, struct entry *entry, const struct outlet_output *output)
+static int add_duties(
+	struct outlet *outlet, struct entry *entry, const struct outlet_output *output)
 {
 	uint64_t lanes_bytes = 0;
 	uint32_t lane = 0;
@@ -709,13 +740,15 @@ static int add_duties(struct outlet *outlet, struct entry *entry, const struct o
 			entry->bytes = output->whole->size;
 			r = add_duty(outlet, entry, edge, output->whole, 0);
 		}
-		for (uint32_t p = 0; edge->is_partitioned && p < edge->to->processes && r == 0; p++) {
+		for (uint32_t p = 0; edge->is_partitioned && p < edge->to->processes && r == 0;
+			p++) {
 			lanes_bytes += output->lanes[lane]->size;
 			r = add_duty(outlet, entry, edge, output->lanes[lane++], p);
 		}
 	}
 	/* Nothing held is free, not even an empty batch. */
-	entry->bytes += lanes_bytes + sizeof(*entry) + entry->left * (sizeof(struct duty) + sizeof(struct sl_batch));
+	entry->bytes += lanes_bytes + sizeof(*entry) +
+			entry->left * (sizeof(struct duty) + sizeof(struct sl_batch));
 	return r;
 }
 
@@ -756,7 +789,9 @@ bool outlet_has_credit(const struct outlet *outlet, uint32_t in_work)
 
 		for (uint32_t p = 0; p < edge->to->processes; p++) {
 			const struct outlet_peer *peer = &edge->peers[p];
-			int64_t credit = peer->state == OUTLET_PEER_LIVE && peer->credit > 0 ? peer->credit : 0;
+			int64_t credit = peer->state == OUTLET_PEER_LIVE && peer->credit > 0
+						 ? peer->credit
+						 : 0;
 
 			all += credit;
 			if (credit < least)
@@ -828,7 +863,8 @@ void outlet_peer_gone(struct outlet *outlet, uint32_t stage, uint32_t instance, 
 	peer->state = outlet_peer_next(peer->state, OUTLET_PEER_GONE);
 	peer->routing_size = 0;
 	peer->wish = 1;
-	DL_FOREACH_SAFE(peer->sent, duty, next) {
+	DL_FOREACH_SAFE(peer->sent, duty, next)
+	{
 		DL_DELETE(peer->sent, duty);
 		wait_again(duty);
 	}
@@ -840,7 +876,8 @@ void outlet_peer_finished(struct outlet *outlet, uint32_t stage, uint32_t instan
 	struct edge *edge = edge_to(outlet, stage);
 
 	if (edge)
-		edge->peers[instance].state = outlet_peer_next(edge->peers[instance].state, OUTLET_PEER_FINISH);
+		edge->peers[instance].state =
+			outlet_peer_next(edge->peers[instance].state, OUTLET_PEER_FINISH);
 }
 
 void outlet_end(struct outlet *outlet, enum word_how how)
@@ -893,7 +930,8 @@ void outlet_floors_changed(struct outlet *outlet)
 	send_waiting(outlet);
 }
 
-static void ping_peer(struct outlet *outlet, const struct edge *edge, struct outlet_peer *peer, size_t size, int64_t now)
+static void ping_peer(struct outlet *outlet, const struct edge *edge, struct outlet_peer *peer,
+	size_t size, int64_t now)
 {
 	if (peer->state != OUTLET_PEER_LIVE)
 		return;

@@ -114,7 +114,7 @@ void spans_forget(struct spans **all, uint64_t origin, uint64_t floor)
 {
 	struct spans *set, *next;
 
-	HASH_ITER(hh, *all, set, next) {
+	HASH_ITER (hh, *all, set, next) {
 		if (set->key.origin != origin)
 			continue;
 		spans_cut(set, floor);
@@ -127,13 +127,14 @@ void spans_retain(struct spans **all, bool (*keep)(void *user, uint64_t origin),
 {
 	struct spans *set, *next;
 
-	HASH_ITER(hh, *all, set, next) {
+	HASH_ITER (hh, *all, set, next) {
 		if (!keep(user, set->key.origin))
 			spans_drop(all, set);
 	}
 }
 
-void spans_walk(struct spans *all, void (*each)(void *user, struct spans_key key, struct span span), void *user)
+void spans_walk(struct spans *all, void (*each)(void *user, struct spans_key key, struct span span),
+	void *user)
 {
 	for (struct spans *set = all; set; set = set->hh.next)
 		for (uint32_t i = 0; i < set->count; i++)
@@ -153,7 +154,7 @@ void spans_free(struct spans **all)
 {
 	struct spans *set, *next;
 
-	HASH_ITER(hh, *all, set, next)
+	HASH_ITER (hh, *all, set, next)
 		spans_drop(all, set);
 }
 
@@ -193,7 +194,7 @@ bool floors_expire(struct floors **all, uint64_t round)
 	struct floors *item, *next;
 	bool any = false;
 
-	HASH_ITER(hh, *all, item, next) {
+	HASH_ITER (hh, *all, item, next) {
 		if (item->round >= round)
 			continue;
 		HASH_DEL(*all, item);
@@ -230,7 +231,8 @@ uint32_t floors_count(const struct floors *all)
 	return HASH_COUNT(all);
 }
 
-void floors_walk(struct floors *all, void (*each)(void *user, uint64_t origin, uint64_t floor), void *user)
+void floors_walk(
+	struct floors *all, void (*each)(void *user, uint64_t origin, uint64_t floor), void *user)
 {
 	for (struct floors *item = all; item; item = item->hh.next)
 		each(user, item->origin, item->floor);
@@ -240,7 +242,7 @@ void floors_free(struct floors **all)
 {
 	struct floors *item, *next;
 
-	HASH_ITER(hh, *all, item, next) {
+	HASH_ITER (hh, *all, item, next) {
 		HASH_DEL(*all, item);
 		free(item);
 	}

@@ -30,7 +30,8 @@ void spans_forget(struct spans **all, uint64_t origin, uint64_t floor);
 /* Forgets every set of an origin for which keep(user, origin) is false. */
 void spans_retain(struct spans **all, bool (*keep)(void *user, uint64_t origin), void *user);
 /* Calls `each` for every interval. */
-void spans_walk(struct spans *all, void (*each)(void *user, struct spans_key key, struct span span), void *user);
+void spans_walk(struct spans *all, void (*each)(void *user, struct spans_key key, struct span span),
+	void *user);
 uint32_t spans_count(const struct spans *all); /* intervals in all sets */
 void spans_free(struct spans **all);
 
@@ -47,7 +48,8 @@ void floors_forget(struct floors **all, uint64_t origin);
 /* Forgets what was last named before `round`; true when anything was. */
 bool floors_expire(struct floors **all, uint64_t round);
 uint32_t floors_count(const struct floors *all);
-void floors_walk(struct floors *all, void (*each)(void *user, uint64_t origin, uint64_t floor), void *user);
+void floors_walk(
+	struct floors *all, void (*each)(void *user, uint64_t origin, uint64_t floor), void *user);
 void floors_free(struct floors **all);
 
 #endif

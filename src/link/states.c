@@ -34,10 +34,16 @@ const int instance_table[INSTANCE_STATES][INSTANCE_EVENTS] = {
 };
 /* clang-format on */
 
-const char *const outlet_peer_state_names[OUTLET_PEER_STATES] = { "absent", "live", "ended", "done" };
+const char *const outlet_peer_state_names[OUTLET_PEER_STATES] = { "absent", "live", "ended",
+	"done" };
 const char *const inlet_peer_state_names[INLET_PEER_STATES] = { "absent", "open", "ended", "left" };
 const char *const instance_state_names[INSTANCE_STATES] = {
-	"starting", "running", "draining", "finishing", "ending", "done",
+	"starting",
+	"running",
+	"draining",
+	"finishing",
+	"ending",
+	"done",
 };
 
 int outlet_peer_next(enum outlet_peer_state state, enum outlet_peer_event event)

@@ -50,7 +50,7 @@ enum instance_state {
 	INSTANCE_DRAINING,  /* input has ended; work and outlets are not empty yet */
 	INSTANCE_FINISHING, /* workers run finish and stop */
 	INSTANCE_ENDING,    /* sentinels are out, BYEs awaited */
-	INSTANCE_DONE,	    /* exit 0 */
+	INSTANCE_DONE,      /* exit 0 */
 	INSTANCE_STATES,
 };
 
@@ -59,7 +59,7 @@ enum instance_event {
 	INSTANCE_INPUT_ENDED,
 	INSTANCE_SETTLED,  /* nothing in work, nothing unsettled */
 	INSTANCE_FINISHED, /* all workers have stopped */
-	INSTANCE_LEFT,	   /* all downstream instances are done */
+	INSTANCE_LEFT,     /* all downstream instances are done */
 	INSTANCE_EVENTS,
 };
 

@@ -11,7 +11,8 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-struct sl_batch *batch_over(const struct batch_head *head, const char *data, size_t size, void (*release)(void *), void *owner)
+struct sl_batch *batch_over(const struct batch_head *head, const char *data, size_t size,
+	void (*release)(void *), void *owner)
 {
 	struct sl_batch *batch = malloc(sizeof(*batch));
 

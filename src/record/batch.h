@@ -27,8 +27,9 @@ struct batch_id {
 /* What travels beside the records. */
 struct batch_head {
 	struct batch_id id;
-	uint64_t floor;	       /* of the origin: nothing below will be sent again */
-	uint64_t after_origin; /* first batch of its origin: comes behind [.., after_end) of that one; 0: of none */
+	uint64_t floor; /* of the origin: nothing below will be sent again */
+	uint64_t
+		after_origin; /* first batch of its origin: comes behind [.., after_end) of that one; 0: of none */
 	uint64_t after_end;
 	uint32_t count; /* records */
 	uint16_t attempt;
@@ -52,7 +53,8 @@ struct sl_batch *batch_from_writer(struct sl_writer *w, const struct batch_head 
  * A batch over foreign memory; release(owner) is called, on any thread, when the last reference goes. NULL: no memory,
  * nothing taken.
  */
-struct sl_batch *batch_over(const struct batch_head *head, const char *data, size_t size, void (*release)(void *), void *owner);
+struct sl_batch *batch_over(const struct batch_head *head, const char *data, size_t size,
+	void (*release)(void *), void *owner);
 struct sl_batch *batch_ref(struct sl_batch *batch);
 void batch_unref(struct sl_batch *batch); /* NULL is fine */
 

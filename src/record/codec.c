@@ -22,10 +22,17 @@ struct ending {
 };
 
 static const struct ending format_endings[] = {
-	{ ".ndjson", SL_FORMAT_NDJSON }, { ".jsonl", SL_FORMAT_NDJSON }, { ".json", SL_FORMAT_JSON },
-	{ ".csv", SL_FORMAT_CSV },	 { ".tsv", SL_FORMAT_CSV },	 { ".txt", SL_FORMAT_LINES },
-	{ ".log", SL_FORMAT_LINES },	 { ".lines", SL_FORMAT_LINES },	 { ".msgpack", SL_FORMAT_MSGPACK },
-	{ ".mp", SL_FORMAT_MSGPACK },	 { NULL, SL_FORMAT_AUTO },
+	{ ".ndjson", SL_FORMAT_NDJSON },
+	{ ".jsonl", SL_FORMAT_NDJSON },
+	{ ".json", SL_FORMAT_JSON },
+	{ ".csv", SL_FORMAT_CSV },
+	{ ".tsv", SL_FORMAT_CSV },
+	{ ".txt", SL_FORMAT_LINES },
+	{ ".log", SL_FORMAT_LINES },
+	{ ".lines", SL_FORMAT_LINES },
+	{ ".msgpack", SL_FORMAT_MSGPACK },
+	{ ".mp", SL_FORMAT_MSGPACK },
+	{ NULL, SL_FORMAT_AUTO },
 };
 
 static const struct ending compression_endings[] = {
@@ -65,11 +72,15 @@ enum sl_format sl_format_of(const char *path)
 typedef int eat_fn(struct sl_decoder *d, struct sl_writer *out);
 
 static eat_fn *const eaters[] = {
-	[SL_FORMAT_NDJSON] = ndjson_eat, [SL_FORMAT_JSON] = json_eat,	    [SL_FORMAT_CSV] = csv_eat,
-	[SL_FORMAT_LINES] = lines_eat,	 [SL_FORMAT_MSGPACK] = msgpack_eat,
+	[SL_FORMAT_NDJSON] = ndjson_eat,
+	[SL_FORMAT_JSON] = json_eat,
+	[SL_FORMAT_CSV] = csv_eat,
+	[SL_FORMAT_LINES] = lines_eat,
+	[SL_FORMAT_MSGPACK] = msgpack_eat,
 };
 
-struct sl_decoder *sl_decoder_new(const struct sl_codec *codec, int fd, sl_refuse_fn *refuse, void *user, int *ret_error)
+struct sl_decoder *sl_decoder_new(
+	const struct sl_codec *codec, int fd, sl_refuse_fn *refuse, void *user, int *ret_error)
 {
 	struct sl_decoder *d = calloc(1, sizeof(*d));
 	int r = 0;
@@ -88,7 +99,9 @@ struct sl_decoder *sl_decoder_new(const struct sl_codec *codec, int fd, sl_refus
 		d->json = json_reader_new();
 	if (codec->format == SL_FORMAT_CSV)
 		r = csv_reader_new(codec, &d->csv);
-	if (r < 0 || !d->data || !d->in || ((codec->format == SL_FORMAT_JSON || codec->format == SL_FORMAT_NDJSON) && !d->json)) {
+	if (r < 0 || !d->data || !d->in ||
+		((codec->format == SL_FORMAT_JSON || codec->format == SL_FORMAT_NDJSON) &&
+			!d->json)) {
 		sl_decoder_free(d);
 		return NULL;
 	}
@@ -190,7 +203,8 @@ static int fill(struct sl_decoder *d)
 	return got > 0;
 }
 
-int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, size_t size_max, uint64_t *ret_position)
+int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, size_t size_max,
+	uint64_t *ret_position)
 {
 	uint32_t before = out->count;
 	bool has_read = false;
@@ -282,8 +296,11 @@ static int msgpack_encode(struct sl_encoder *e, struct sl_value record)
 typedef int encode_fn(struct sl_encoder *e, struct sl_value record);
 
 static encode_fn *const encoders[] = {
-	[SL_FORMAT_NDJSON] = ndjson_encode, [SL_FORMAT_JSON] = json_encode,	  [SL_FORMAT_CSV] = csv_encode,
-	[SL_FORMAT_LINES] = lines_encode,   [SL_FORMAT_MSGPACK] = msgpack_encode,
+	[SL_FORMAT_NDJSON] = ndjson_encode,
+	[SL_FORMAT_JSON] = json_encode,
+	[SL_FORMAT_CSV] = csv_encode,
+	[SL_FORMAT_LINES] = lines_encode,
+	[SL_FORMAT_MSGPACK] = msgpack_encode,
 };
 
 struct sl_encoder *sl_encoder_new(const struct sl_codec *codec, int fd, int *ret_error)

@@ -22,8 +22,8 @@ struct sl_decoder {
 	size_t begin, end, capacity;
 	uint64_t position; /* of `begin` in the stream */
 	uint64_t complete; /* behind the last whole record */
-	uint64_t line;	   /* of `begin`, 1-based; records for msgpack */
-	bool at_end;	   /* the stream has no more */
+	uint64_t line;     /* of `begin`, 1-based; records for msgpack */
+	bool at_end;       /* the stream has no more */
 	char reason[256];
 
 	struct json_reader *json;
@@ -55,7 +55,8 @@ size_t decoder_line_size(struct sl_decoder *d);
 /* Moves the window's begin. */
 void decoder_eat(struct sl_decoder *d, size_t size, uint64_t lines);
 void decoder_refuse(struct sl_decoder *d, const char *reason, const char *text, size_t size);
-int decoder_broken(struct sl_decoder *d, const char *format, ...) __attribute__((format(printf, 2, 3)));
+int decoder_broken(struct sl_decoder *d, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 size_t decoder_record_max(const struct sl_decoder *d);
 
 int csv_reader_new(const struct sl_codec *codec, struct csv_reader **ret);
@@ -68,7 +69,7 @@ struct sl_encoder {
 	struct json_text text;
 	uint64_t count;
 	bool last_was_container; /* json */
-	char **columns;		 /* csv: names; from the codec or the first record */
+	char **columns;          /* csv: names; from the codec or the first record */
 	uint32_t column_count;
 	const char *reason;
 	char reason_text[256];

@@ -17,7 +17,7 @@
 struct csv_reader {
 	struct csv_parser parser;
 	const struct sl_codec *codec;
-	bool is_open;	/* inside a record: a quoted newline */
+	bool is_open;   /* inside a record: a quoted newline */
 	bool has_begun; /* the stream: a byte-order mark is behind us */
 	bool is_broken; /* this record */
 	struct sl_writer *out;
@@ -27,8 +27,8 @@ struct csv_reader {
 	size_t *sizes;
 	uint32_t column_count;
 	uint32_t fields; /* of this record so far */
-	uint32_t rows;	 /* completed in this feed */
-	uint64_t lines;	 /* of this record so far */
+	uint32_t rows;   /* completed in this feed */
+	uint64_t lines;  /* of this record so far */
 	bool wants_header;
 	int error;
 	char reason[128];
@@ -44,9 +44,12 @@ static int parser_init(struct csv_reader *csv)
 {
 	if (csv_init(&csv->parser, CSV_STRICT | CSV_STRICT_FINI) != 0)
 		return -ENOMEM;
-	csv_set_delim(&csv->parser, (unsigned char)(csv->codec->delimiter ? csv->codec->delimiter : ','));
+	csv_set_delim(
+		&csv->parser, (unsigned char)(csv->codec->delimiter ? csv->codec->delimiter : ','));
 	csv_set_quote(&csv->parser,
-		csv->codec->no_quoting ? NO_QUOTE : (unsigned char)(csv->codec->quote ? csv->codec->quote : '"'));
+		csv->codec->no_quoting
+			? NO_QUOTE
+			: (unsigned char)(csv->codec->quote ? csv->codec->quote : '"'));
 	csv_set_space_func(&csv->parser, no_space);
 	return 0;
 }
@@ -133,7 +136,8 @@ static void on_row(int newline, void *user)
 		csv->wants_header = false;
 	} else if (csv->fields != csv->column_count) {
 		csv->is_broken = true;
-		(void)snprintf(csv->reason, sizeof(csv->reason), "expected %u fields, found %u", csv->column_count, csv->fields);
+		(void)snprintf(csv->reason, sizeof(csv->reason), "expected %u fields, found %u",
+			csv->column_count, csv->fields);
 	} else {
 		sl_put_value(csv->out, (struct sl_value){ csv->record.data, csv->record.size });
 		if (csv->record.error || sl_record_done(csv->out) < 0)
@@ -167,7 +171,8 @@ static int feed(struct csv_reader *csv, const char *text, size_t size, bool is_l
 	}
 	used = csv_parse(&csv->parser, text, size, on_field, on_row, csv);
 	if (used != size || (is_last && csv_fini(&csv->parser, on_field, on_row, csv) != 0)) {
-		(void)snprintf(csv->reason, sizeof(csv->reason), "a quote that is not closed, or stands inside an unquoted field");
+		(void)snprintf(csv->reason, sizeof(csv->reason),
+			"a quote that is not closed, or stands inside an unquoted field");
 		return csv_error(&csv->parser) == CSV_ENOMEM ? -ENOMEM : restart(csv);
 	}
 	/* A line that gave no row is blank unless a field has begun. */
@@ -196,7 +201,8 @@ int csv_eat(struct sl_decoder *d, struct sl_writer *out)
 	size = decoder_line_size(d);
 	if (size == 0) {
 		if (d->end - d->begin > decoder_record_max(d))
-			return decoder_broken(d, "line %llu is longer than record_max", (unsigned long long)d->line);
+			return decoder_broken(d, "line %llu is longer than record_max",
+				(unsigned long long)d->line);
 		return d->at_end ? EATEN_END : EATEN_NOTHING;
 	}
 	r = feed(csv, d->data + d->begin, size, d->at_end && d->begin + size == d->end);
@@ -223,7 +229,8 @@ static int columns_from(struct sl_encoder *e, struct sl_value record)
 		const char *text = e->codec.columns ? e->codec.columns[e->column_count] : "";
 		size_t size = strlen(text);
 
-		if (!e->codec.columns && (!sl_next(&cursor, &key, &value) || !sl_get_str(key, &text, &size))) {
+		if (!e->codec.columns &&
+			(!sl_next(&cursor, &key, &value) || !sl_get_str(key, &text, &size))) {
 			e->reason = "a map has a key that is no string";
 			return -EINVAL;
 		}
@@ -246,7 +253,8 @@ static int put_field(struct sl_encoder *e, const char *text, size_t size)
 {
 	char quote = e->codec.quote ? e->codec.quote : '"';
 	char delimiter = e->codec.delimiter ? e->codec.delimiter : ',';
-	bool needs = memchr(text, quote, size) || memchr(text, delimiter, size) || memchr(text, '\n', size) || memchr(text, '\r', size);
+	bool needs = memchr(text, quote, size) || memchr(text, delimiter, size) ||
+		     memchr(text, '\n', size) || memchr(text, '\r', size);
 	char *at;
 
 	if (needs && e->codec.no_quoting) {
@@ -327,8 +335,10 @@ static int check_columns(struct sl_encoder *e, struct sl_value record)
 	while (sl_next(&cursor, &key, &value)) {
 		if (sl_get_str(key, &name, &size) && is_column(e, name, size))
 			continue;
-		(void)snprintf(e->reason_text, sizeof(e->reason_text), "field `%.*s` is no column: name all `columns` of the file",
-			sl_get_str(key, &name, &size) ? (int)size : 0, sl_get_str(key, &name, &size) ? name : "");
+		(void)snprintf(e->reason_text, sizeof(e->reason_text),
+			"field `%.*s` is no column: name all `columns` of the file",
+			sl_get_str(key, &name, &size) ? (int)size : 0,
+			sl_get_str(key, &name, &size) ? name : "");
 		e->reason = e->reason_text;
 		return -EINVAL;
 	}

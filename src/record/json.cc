@@ -23,7 +23,8 @@ constexpr unsigned depth_max = 64;
 json_parser *choose_parser()
 {
 #ifdef __x86_64__
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") && __builtin_cpu_supports("pclmul"))
+	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
+		__builtin_cpu_supports("pclmul"))
 		return json_parser_avx2();
 #endif
 	return json_parser_plain();
@@ -42,7 +43,8 @@ extern "C" void json_reader_free(struct json_reader *reader)
 	delete reinterpret_cast<json_parser *>(reader);
 }
 
-extern "C" int json_read(struct json_reader *reader, const char *text, size_t size, struct sl_writer *w, const char **ret_reason)
+extern "C" int json_read(struct json_reader *reader, const char *text, size_t size,
+	struct sl_writer *w, const char **ret_reason)
 {
 	return reinterpret_cast<json_parser *>(reader)->read(text, size, w, ret_reason);
 }
@@ -81,7 +83,9 @@ extern "C" size_t json_print_double(char *text, double x)
 {
 	double size = std::fabs(x);
 	bool is_plain = size == 0 || (size >= 1e-5 && size < 1e16);
-	char *end = std::to_chars(text, text + 31, x, is_plain ? std::chars_format::fixed : std::chars_format::scientific).ptr;
+	char *end = std::to_chars(text, text + 31, x,
+		is_plain ? std::chars_format::fixed : std::chars_format::scientific)
+			    .ptr;
 
 	if (is_plain && !memchr(text, '.', (size_t)(end - text))) {
 		*end++ = '.';
@@ -109,7 +113,9 @@ uint64_t special(uint64_t word)
 	uint64_t quote = word ^ (ones * '"');
 	uint64_t slash = word ^ (ones * '\\');
 
-	return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((word - ones * 0x20) & ~word)) & highs;
+	return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) |
+		       ((word - ones * 0x20) & ~word)) &
+	       highs;
 }
 
 char *escape(char *to, unsigned char c)
@@ -263,7 +269,8 @@ int write_container(output &out, const char *&at, bool is_map, unsigned depth)
 int write_other(output &out, const char *&at, mp_type type)
 {
 	mp_next(&at);
-	out.reason = type == MP_BIN ? "binary data has no form in JSON" : "a MessagePack extension has no form in JSON";
+	out.reason = type == MP_BIN ? "binary data has no form in JSON"
+				    : "a MessagePack extension has no form in JSON";
 	return out.lax ? write_plain(out, "(binary)", 8) : -EINVAL;
 }
 
@@ -283,7 +290,8 @@ int write_any(output &out, const char *&at, unsigned depth)
 	case MP_DOUBLE:
 		return write_number(out, at, type);
 	case MP_BOOL:
-		return mp_decode_bool(&at) ? write_plain(out, "true", 4) : write_plain(out, "false", 5);
+		return mp_decode_bool(&at) ? write_plain(out, "true", 4)
+					   : write_plain(out, "false", 5);
 	case MP_NIL:
 		mp_decode_nil(&at);
 		return write_plain(out, "null", 4);

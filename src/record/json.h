@@ -24,7 +24,8 @@ void json_reader_free(struct json_reader *reader);
  * Puts the one document in [text, text + size) into `w`, as one value, without sl_record_done. 0, or -EINVAL with
  * *ret_reason (constant text) and what was put taken back; -ENOMEM.
  */
-int json_read(struct json_reader *reader, const char *text, size_t size, struct sl_writer *w, const char **ret_reason);
+int json_read(struct json_reader *reader, const char *text, size_t size, struct sl_writer *w,
+	const char **ret_reason);
 
 /* A growing text. Zeroed to begin with. */
 struct json_text {

@@ -29,7 +29,6 @@ constexpr unsigned depth_max = 64;
 const char reason_big[] = "an integer does not fit 64 bits";
 const char reason_deep[] = "nested more than 64 deep";
 
-
 const char *reason_of(error_code error)
 {
 	switch (error) {
@@ -299,18 +298,19 @@ void put_document(sl_writer *w, ondemand::document &document)
 		throw refusal{ json_reason_memory };
 }
 
-
 struct parser : json_parser {
 	ondemand::parser own;
 
-	int read(const char *text, size_t size, struct sl_writer *w, const char **ret_reason) override
+	int read(const char *text, size_t size, struct sl_writer *w,
+		const char **ret_reason) override
 	{
 		size_t before = w->size;
 
 		try {
 			ondemand::document document;
 
-			check(own.iterate(padded_string_view(text, size, size + JSON_PADDING)).get(document));
+			check(own.iterate(padded_string_view(text, size, size + JSON_PADDING))
+					.get(document));
 			put_document(w, document);
 			return 0;
 		} catch (const refusal &refused) {

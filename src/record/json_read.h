@@ -10,7 +10,8 @@ extern const char json_reason_memory[];
 struct json_parser {
 	virtual ~json_parser() = default;
 	/* As json_read. */
-	virtual int read(const char *text, size_t size, struct sl_writer *w, const char **ret_reason) = 0;
+	virtual int read(
+		const char *text, size_t size, struct sl_writer *w, const char **ret_reason) = 0;
 };
 
 /* nullptr: no memory. */

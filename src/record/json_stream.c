@@ -91,9 +91,11 @@ static int eat_element(struct sl_decoder *d, struct sl_writer *out)
 
 	if (!scan_element(d)) {
 		if (d->at_end)
-			return decoder_broken(d, "line %llu: the file ends inside a value", (unsigned long long)d->line);
+			return decoder_broken(d, "line %llu: the file ends inside a value",
+				(unsigned long long)d->line);
 		if (d->end - d->begin > decoder_record_max(d))
-			return decoder_broken(d, "line %llu: an element of the array is longer than record_max",
+			return decoder_broken(d,
+				"line %llu: an element of the array is longer than record_max",
 				(unsigned long long)d->line);
 		return EATEN_NOTHING;
 	}
@@ -106,7 +108,8 @@ static int eat_element(struct sl_decoder *d, struct sl_writer *out)
 static int eat_whole(struct sl_decoder *d, struct sl_writer *out)
 {
 	if (d->end - d->begin > decoder_record_max(d))
-		return decoder_broken(d, "a file that is no array is one record, and this one is longer than record_max");
+		return decoder_broken(d, "a file that is no array is one record, and this one is "
+					 "longer than record_max");
 	if (!d->at_end)
 		return EATEN_NOTHING;
 	d->json_state = JSON_TAIL;
@@ -116,7 +119,9 @@ static int eat_whole(struct sl_decoder *d, struct sl_writer *out)
 static int eat_separator(struct sl_decoder *d, char c)
 {
 	if (c != ',' && c != ']')
-		return decoder_broken(d, "line %llu: expected `,` or `]` between the elements of the array, found `%c`",
+		return decoder_broken(d,
+			"line %llu: expected `,` or `]` between the elements of the array, found "
+			"`%c`",
 			(unsigned long long)d->line, c);
 	decoder_eat(d, 1, 0);
 	d->json_state = c == ',' ? JSON_ELEMENT : JSON_TAIL;
@@ -141,7 +146,8 @@ int json_eat(struct sl_decoder *d, struct sl_writer *out)
 			return EATEN_NOTHING;
 		if (d->json_state == JSON_TAIL || d->json_state == JSON_START)
 			return EATEN_END;
-		return decoder_broken(d, "line %llu: the file ends before the array does", (unsigned long long)d->line);
+		return decoder_broken(d, "line %llu: the file ends before the array does",
+			(unsigned long long)d->line);
 	}
 	switch (d->json_state) {
 	case JSON_START:
@@ -158,6 +164,7 @@ int json_eat(struct sl_decoder *d, struct sl_writer *out)
 	case JSON_SEPARATOR:
 		return eat_separator(d, c);
 	default:
-		return decoder_broken(d, "line %llu: something follows the end of the array", (unsigned long long)d->line);
+		return decoder_broken(d, "line %llu: something follows the end of the array",
+			(unsigned long long)d->line);
 	}
 }

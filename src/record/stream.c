@@ -18,8 +18,8 @@ struct stream_in {
 	int fd;
 	uint64_t bytes;
 	const char *reason;
-	bool is_open;	/* inside a member or frame */
-	bool at_end;	/* of the descriptor */
+	bool is_open; /* inside a member or frame */
+	bool at_end;  /* of the descriptor */
 	z_stream zlib;
 	ZSTD_DStream *zstd;
 	size_t raw_at, raw_end;
@@ -138,7 +138,8 @@ static ssize_t unzstd_some(struct stream_in *in, char *data, size_t size)
 
 static ssize_t decompress_some(struct stream_in *in, char *data, size_t size)
 {
-	return in->compression == SL_COMPRESSION_GZIP ? inflate_some(in, data, size) : unzstd_some(in, data, size);
+	return in->compression == SL_COMPRESSION_GZIP ? inflate_some(in, data, size)
+						      : unzstd_some(in, data, size);
 }
 
 ssize_t stream_in_read(struct stream_in *in, char *data, size_t size)
@@ -177,7 +178,8 @@ struct stream_out *stream_out_new(enum sl_compression compression, int fd)
 	out->compression = compression;
 	out->fd = fd;
 	if (compression == SL_COMPRESSION_GZIP &&
-		deflateInit2(&out->zlib, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8, Z_DEFAULT_STRATEGY) != Z_OK) {
+		deflateInit2(&out->zlib, Z_DEFAULT_COMPRESSION, Z_DEFLATED, GZIP_WINDOW, 8,
+			Z_DEFAULT_STRATEGY) != Z_OK) {
 		free(out);
 		return NULL;
 	}

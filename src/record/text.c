@@ -42,7 +42,8 @@ static int line_too_long(struct sl_decoder *d)
 }
 
 /* The next line: 1 with text and size; else what the format is to answer in *ret_eaten. */
-static int next_line(struct sl_decoder *d, const char **ret_text, size_t *ret_size, size_t *ret_whole, int *ret_eaten)
+static int next_line(struct sl_decoder *d, const char **ret_text, size_t *ret_size,
+	size_t *ret_whole, int *ret_eaten)
 {
 	size_t whole = decoder_line_size(d);
 
@@ -123,7 +124,9 @@ int msgpack_eat(struct sl_decoder *d, struct sl_writer *out)
 	if (mp_check(&at, d->data + d->end) != 0) {
 		if (!d->at_end && left <= decoder_record_max(d))
 			return EATEN_NOTHING;
-		return decoder_broken(d, "record %llu is no complete MessagePack value, and where the next begins cannot be known",
+		return decoder_broken(d,
+			"record %llu is no complete MessagePack value, and where the next begins "
+			"cannot be known",
 			(unsigned long long)d->line);
 	}
 	size = (size_t)(at - begin);

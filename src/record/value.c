@@ -10,13 +10,29 @@
 
 /* How sl_kind calls what msgpuck finds. */
 static const enum sl_kind kinds[] = {
-	[MP_NIL] = SL_NIL,     [MP_UINT] = SL_INT,   [MP_INT] = SL_INT,	 [MP_STR] = SL_STR,	 [MP_BIN] = SL_BIN, [MP_ARRAY] = SL_ARRAY,
-	[MP_MAP] = SL_MAP,     [MP_BOOL] = SL_BOOL,  [MP_FLOAT] = SL_FLOAT, [MP_DOUBLE] = SL_FLOAT, [MP_EXT] = SL_EXT,
+	[MP_NIL] = SL_NIL,
+	[MP_UINT] = SL_INT,
+	[MP_INT] = SL_INT,
+	[MP_STR] = SL_STR,
+	[MP_BIN] = SL_BIN,
+	[MP_ARRAY] = SL_ARRAY,
+	[MP_MAP] = SL_MAP,
+	[MP_BOOL] = SL_BOOL,
+	[MP_FLOAT] = SL_FLOAT,
+	[MP_DOUBLE] = SL_FLOAT,
+	[MP_EXT] = SL_EXT,
 };
 
 static const char *const kind_names[] = {
-	[SL_NIL] = "null",     [SL_BOOL] = "boolean", [SL_INT] = "integer", [SL_FLOAT] = "number", [SL_STR] = "string",
-	[SL_BIN] = "binary",   [SL_ARRAY] = "array",  [SL_MAP] = "map",	    [SL_EXT] = "extension",
+	[SL_NIL] = "null",
+	[SL_BOOL] = "boolean",
+	[SL_INT] = "integer",
+	[SL_FLOAT] = "number",
+	[SL_STR] = "string",
+	[SL_BIN] = "binary",
+	[SL_ARRAY] = "array",
+	[SL_MAP] = "map",
+	[SL_EXT] = "extension",
 };
 
 enum sl_kind sl_kind(struct sl_value v)
@@ -136,7 +152,8 @@ struct sl_value sl_find(struct sl_value map, const char *key, size_t key_size)
 	size_t size;
 
 	while (sl_next(&cursor, &k, &v))
-		if (k.data && sl_get_str(k, &text, &size) && size == key_size && memcmp(text, key, size) == 0)
+		if (k.data && sl_get_str(k, &text, &size) && size == key_size &&
+			memcmp(text, key, size) == 0)
 			found = v;
 	return found;
 }
@@ -192,7 +209,8 @@ static bool is_shallow(const char *at, const char *end)
 		}
 		if (depth == DEPTH_MAX)
 			return false;
-		left[++depth] = type == MP_MAP ? 2 * (uint64_t)mp_decode_map(&at) : mp_decode_array(&at);
+		left[++depth] =
+			type == MP_MAP ? 2 * (uint64_t)mp_decode_map(&at) : mp_decode_array(&at);
 	}
 	return true;
 }

@@ -16,7 +16,8 @@ enum page_worker_state { PAGE_IDLE, PAGE_BUSY, PAGE_WAITING };
 
 struct page_worker {
 	_Atomic uint32_t state;
-	_Atomic uint64_t calls; /* into stage code: a worker that is busy while this stands still is hung */
+	_Atomic uint64_t
+		calls; /* into stage code: a worker that is busy while this stands still is hung */
 };
 
 /* What holds the instance up, for people. */
@@ -27,8 +28,8 @@ struct page {
 	_Atomic uint64_t records_out;
 	_Atomic uint64_t records_dead;
 	_Atomic uint64_t batches_in;
-	_Atomic uint64_t batches_again;	 /* given again after a death */
-	_Atomic uint64_t progress_done;	 /* sources */
+	_Atomic uint64_t batches_again;  /* given again after a death */
+	_Atomic uint64_t progress_done;  /* sources */
 	_Atomic uint64_t progress_total; /* 0: unknown */
 	_Atomic uint32_t progress_is_bytes;
 	_Atomic uint32_t blocked;
@@ -37,7 +38,8 @@ struct page {
 	_Atomic uint64_t position;   /* source: end of the last batch cut */
 	_Atomic uint64_t settled;    /* source: floor of the current origin */
 	_Atomic int64_t pump_beat_ns;
-	_Atomic int64_t first_record_ns; /* monotonic: the first record in (sink) or out (others); 0: none yet */
+	_Atomic int64_t
+		first_record_ns; /* monotonic: the first record in (sink) or out (others); 0: none yet */
 	struct page_worker workers[PAGE_WORKERS_MAX];
 };
 

@@ -14,7 +14,8 @@
 
 #include "base/cleanup.h"
 
-int child_init(struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance)
+int child_init(
+	struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance)
 {
 	int r;
 
@@ -26,7 +27,8 @@ int child_init(struct child *child, struct supervisor *supervisor, uint32_t stag
 		.errors = -1,
 		.page_fd = -1,
 	};
-	(void)snprintf(child->name, sizeof(child->name), "%s.%u", supervisor_graph(supervisor)->stages[stage].name, instance);
+	(void)snprintf(child->name, sizeof(child->name), "%s.%u",
+		supervisor_graph(supervisor)->stages[stage].name, instance);
 	r = page_create();
 	if (r < 0)
 		return r;
@@ -112,13 +114,15 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 	int words[2], errors[2];
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, words) < 0)
-		return err_set(err, -errno, "cannot make a socket pair for %s: %s", child->name, err_name(errno));
+		return err_set(err, -errno, "cannot make a socket pair for %s: %s", child->name,
+			err_name(errno));
 	if (pipe2(errors, O_CLOEXEC) < 0) {
 		int error = errno;
 
 		(void)close(words[0]);
 		(void)close(words[1]);
-		return err_set(err, -error, "cannot make a pipe for %s: %s", child->name, err_name(error));
+		return err_set(
+			err, -error, "cannot make a pipe for %s: %s", child->name, err_name(error));
 	}
 	(void)fcntl(errors[0], F_SETFL, O_NONBLOCK);
 	child->words = words[0];
@@ -127,7 +131,8 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 	return 0;
 }
 
-int child_spawn(struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err)
+int child_spawn(
+	struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err)
 {
 	struct word start = {
 		.type = WORD_START,
@@ -213,7 +218,8 @@ static void split_lines(struct child *child, child_line_fn *line)
 int child_read_errors(struct child *child, child_line_fn *line)
 {
 	for (int i = 0; i < 16; i++) {
-		ssize_t size = read(child->errors, child->line + child->line_size, sizeof(child->line) - 1 - child->line_size);
+		ssize_t size = read(child->errors, child->line + child->line_size,
+			sizeof(child->line) - 1 - child->line_size);
 
 		if (size < 0 && errno == EINTR)
 			continue;

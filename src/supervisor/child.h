@@ -21,15 +21,15 @@ struct child {
 	uint32_t epoch; /* of the process that is there, or was last; 0: none yet */
 	pid_t pid;
 	uint32_t restarts;
-	int words;   /* -1: none */
-	int errors;  /* the read end of its stderr; -1: none */
+	int words;  /* -1: none */
+	int errors; /* the read end of its stderr; -1: none */
 	int page_fd;
 	struct page *page;
 	sd_event_source *exit_source, *words_source, *errors_source, *timer;
-	enum word_how how;   /* of DONE */
-	bool was_ready;	     /* this process */
-	bool said_final;     /* FAILED: restarting would not help */
-	char reason[1024];   /* FAILED: its text; or why we killed it */
+	enum word_how how;       /* of DONE */
+	bool was_ready;          /* this process */
+	bool said_final;         /* FAILED: restarting would not help */
+	char reason[1024];       /* FAILED: its text; or why we killed it */
 	char line[LOG_LINE_MAX]; /* of stderr, incomplete */
 	size_t line_size;
 	/* hang watch */
@@ -38,14 +38,16 @@ struct child {
 };
 
 /* Makes the page. 0 or negative errno. */
-int child_init(struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance);
+int child_init(
+	struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance);
 void child_fini(struct child *child);
 
 /*
  * Starts the process and says START. The callbacks are registered by the caller on child->pid, ->words, ->errors. 0 or
  * negative errno with `err`; then nothing is left.
  */
-int child_spawn(struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err);
+int child_spawn(
+	struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err);
 /* Closes what belonged to the process that is gone. */
 void child_release(struct child *child);
 /* Says a word; a child that does not listen will be reaped soon. */

@@ -72,7 +72,8 @@ static int run_check(const char *file, const char *runtime, int graph_fd, struct
 		exec_check(file, runtime, graph_fd);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
-			return err_set(err, -errno, "cannot wait for the check: %s", err_name(errno));
+			return err_set(
+				err, -errno, "cannot wait for the check: %s", err_name(errno));
 	if (WIFEXITED(status) && WEXITSTATUS(status) == 0)
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG)
@@ -127,7 +128,8 @@ static int find_state(struct plan *plan, const char *option)
 	if (r == 0)
 		r = from_environment(plan->state, "XDG_STATE_HOME", "/sluice/", plan->graph->name);
 	if (r == 0)
-		r = from_environment(plan->state, "HOME", "/.local/state/sluice/", plan->graph->name);
+		r = from_environment(
+			plan->state, "HOME", "/.local/state/sluice/", plan->graph->name);
 	if (r == 0)
 		r = compose(plan->state, "/var/lib/sluice/", "", plan->graph->name);
 	return r < 0 ? r : 0;
@@ -143,7 +145,8 @@ static int find_runtime(struct plan *plan, const char *option)
 	(void)snprintf(own, sizeof(own), "/sluice-%u/", (unsigned)getuid());
 	r = from_environment(plan->runtime, "RUNTIME_DIRECTORY", "", "");
 	if (r == 0)
-		r = from_environment(plan->runtime, "XDG_RUNTIME_DIR", "/sluice/", plan->graph->name);
+		r = from_environment(
+			plan->runtime, "XDG_RUNTIME_DIR", "/sluice/", plan->graph->name);
 	if (r == 0)
 		r = from_environment(plan->runtime, "TMPDIR", own, plan->graph->name);
 	if (r == 0)
@@ -161,19 +164,21 @@ static int check_sockets(const struct plan *plan, struct err *err)
 
 		for (uint32_t p = 0; p < stage->port_count; p++) {
 			char path[PATH_MAX + 128];
-			int size = snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime, stage->name, stage->ports[p],
-				stage->processes - 1);
+			int size = snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime,
+				stage->name, stage->ports[p], stage->processes - 1);
 
 			if ((size_t)size > limit)
 				return err_set(err, -ENAMETOOLONG,
-					"the socket path %s has %d bytes, and the kernel takes %zu: give a shorter folder with --runtime",
+					"the socket path %s has %d bytes, and the kernel takes "
+					"%zu: give a shorter folder with --runtime",
 					path, size, limit);
 		}
 	}
 	return 0;
 }
 
-int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan, struct err *err)
+int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan,
+	struct err *err)
 {
 	_cleanup_close_ int graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
 	struct plan plan = { .state_lock = -1, .runtime_lock = -1 };
@@ -187,7 +192,8 @@ int plan_make(const char *file, const char *state, const char *runtime, struct p
 	if (r < 0)
 		return r;
 	if (find_state(&plan, state) < 0 || find_runtime(&plan, runtime) < 0)
-		r = err_set(err, -ENAMETOOLONG, "the path of the state or runtime folder is too long");
+		r = err_set(
+			err, -ENAMETOOLONG, "the path of the state or runtime folder is too long");
 	else
 		r = check_sockets(&plan, err);
 	if (r < 0) {
@@ -207,9 +213,11 @@ static int make_folders(const char *path, struct err *err)
 	for (const char *slash = path; slash; slash = strchr(slash + 1, '/')) {
 		const char *end = strchr(slash + 1, '/');
 
-		(void)snprintf(part, sizeof(part), "%.*s", end ? (int)(end - path) : (int)strlen(path), path);
+		(void)snprintf(part, sizeof(part), "%.*s",
+			end ? (int)(end - path) : (int)strlen(path), path);
 		if (mkdir(part, 0700) < 0 && errno != EEXIST)
-			return err_set(err, -errno, "cannot make the folder %s: %s", part, err_name(errno));
+			return err_set(err, -errno, "cannot make the folder %s: %s", part,
+				err_name(errno));
 	}
 	return 0;
 }
@@ -224,7 +232,10 @@ static int check_private(const char *path, struct err *err)
 	if (!S_ISDIR(st.st_mode))
 		return err_set(err, -ENOTDIR, "%s is no folder: give another with --runtime", path);
 	if (st.st_uid != geteuid() || (st.st_mode & 022))
-		return err_set(err, -EPERM, "others may write to %s: chmod 700 it, or give another folder with --runtime", path);
+		return err_set(err, -EPERM,
+			"others may write to %s: chmod 700 it, or give another folder with "
+			"--runtime",
+			path);
 	return 0;
 }
 
@@ -242,7 +253,9 @@ static int lock_folder(const char *folder, int *ret_fd, struct err *err)
 		size = pread(fd, pid, sizeof(pid) - 1, 0);
 		pid[size > 0 ? size : 0] = '\0';
 		pid[strcspn(pid, "\n")] = '\0';
-		return err_set(err, -EBUSY, "%s is in use by the supervisor with pid %s: stop that one, or set another `name`",
+		return err_set(err, -EBUSY,
+			"%s is in use by the supervisor with pid %s: stop that one, or set another "
+			"`name`",
 			folder, pid[0] ? pid : "?");
 	}
 	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
@@ -266,7 +279,9 @@ static int own_state(const struct plan *plan, struct err *err)
 	owner[size > 0 ? size : 0] = '\0';
 	owner[strcspn(owner, "\n")] = '\0';
 	if (owner[0] && strcmp(owner, plan->graph->file) != 0)
-		return err_set(err, -EEXIST, "the state folder %s belongs to %s: set `name` in %s to something of its own",
+		return err_set(err, -EEXIST,
+			"the state folder %s belongs to %s: set `name` in %s to something of its "
+			"own",
 			plan->state, owner, plan->graph->file);
 	if (!owner[0] && dprintf(fd, "%s\n", plan->graph->file) < 0)
 		return err_set(err, -errno, "cannot write %s: %s", path, err_name(errno));
@@ -297,8 +312,9 @@ static void remove_sockets(const struct plan *plan)
 		for (uint32_t i = 0; i < stage->port_count * stage->processes; i++) {
 			char path[PATH_MAX + 128];
 
-			(void)snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime, stage->name,
-				stage->ports[i / stage->processes], i % stage->processes);
+			(void)snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime,
+				stage->name, stage->ports[i / stage->processes],
+				i % stage->processes);
 			(void)unlink(path);
 		}
 	}

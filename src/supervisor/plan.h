@@ -13,7 +13,7 @@
 
 struct plan {
 	struct graph *graph;
-	char state[PATH_MAX];	/* folders; exist after plan_lock */
+	char state[PATH_MAX]; /* folders; exist after plan_lock */
 	char runtime[PATH_MAX];
 	int state_lock; /* descriptors that hold the locks; -1 */
 	int runtime_lock;
@@ -23,7 +23,8 @@ struct plan {
  * Checks `file` and resolves the folders (`state`, `runtime`: what the command line says, or NULL). 0; -EINVAL: the config is
  * wrong, and what was said so is on stderr; another negative errno with its text in `err`.
  */
-int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan, struct err *err);
+int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan,
+	struct err *err);
 /* Makes the folders and takes both locks. -EBUSY: another supervisor holds one; -EEXIST: the state is another file's. */
 int plan_lock(struct plan *plan, struct err *err);
 /* Removes the sockets, releases the locks, frees the graph. */

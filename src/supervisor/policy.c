@@ -22,7 +22,13 @@ const int child_table[CHILD_STATES][CHILD_EVENTS] = {
 /* clang-format on */
 
 const char *const child_state_names[CHILD_STATES] = {
-	"new", "starting", "running", "leaving", "restarting", "finished", "failed",
+	"new",
+	"starting",
+	"running",
+	"leaving",
+	"restarting",
+	"finished",
+	"failed",
 };
 
 int child_next(enum child_state state, enum child_event event)
@@ -30,20 +36,23 @@ int child_next(enum child_state state, enum child_event event)
 	return child_table[state][event];
 }
 
-bool policy_restart(struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
+bool policy_restart(
+	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
 {
 	uint32_t old = 0;
 	int64_t factor = 1;
 
 	while (old < policy->count && now - policy->deaths[old] > stage->restart_within_ns)
 		old++;
-	memmove(policy->deaths, policy->deaths + old, (policy->count - old) * sizeof(policy->deaths[0]));
+	memmove(policy->deaths, policy->deaths + old,
+		(policy->count - old) * sizeof(policy->deaths[0]));
 	policy->count -= old;
 	if (policy->count >= stage->restart_max || policy->count >= POLICY_DEATHS_MAX)
 		return false;
 	for (uint32_t i = 0; i < policy->count && factor < BACKOFF_FACTOR_MAX; i++)
 		factor *= 2;
 	policy->deaths[policy->count++] = now;
-	*ret_wait_ns = stage->restart_backoff_ns * (factor < BACKOFF_FACTOR_MAX ? factor : BACKOFF_FACTOR_MAX);
+	*ret_wait_ns = stage->restart_backoff_ns *
+		       (factor < BACKOFF_FACTOR_MAX ? factor : BACKOFF_FACTOR_MAX);
 	return true;
 }

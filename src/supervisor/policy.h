@@ -9,13 +9,13 @@
 #include "config/graph.h"
 
 enum child_state {
-	CHILD_NEW,	/* never started */
+	CHILD_NEW,      /* never started */
 	CHILD_STARTING, /* spawned, not READY */
-	CHILD_RUNNING,	/* READY */
-	CHILD_LEAVING,	/* said DONE */
-	CHILD_WAITING,	/* died; its successor starts after the backoff */
+	CHILD_RUNNING,  /* READY */
+	CHILD_LEAVING,  /* said DONE */
+	CHILD_WAITING,  /* died; its successor starts after the backoff */
 	CHILD_FINISHED, /* exit 0 after DONE */
-	CHILD_FAILED,	/* died and is not replaced */
+	CHILD_FAILED,   /* died and is not replaced */
 	CHILD_STATES,
 };
 
@@ -45,6 +45,7 @@ struct policy {
 /*
  * A death at `now`: true and the time to wait before the successor starts; false: that is one too many.
  */
-bool policy_restart(struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns);
+bool policy_restart(
+	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns);
 
 #endif

@@ -44,11 +44,11 @@ struct supervisor {
 	uint32_t sources_left; /* source instances whose tally has not come */
 	int64_t started_ns;
 	int64_t ended_ns;
-	bool is_ready;	 /* all were, once */
+	bool is_ready;    /* all were, once */
 	bool is_stopping; /* drain */
 	bool is_failing;
 	char reason[1200];
-	char payload[WORD_PAYLOAD_MAX];
+	_Alignas(uint64_t) char payload[WORD_PAYLOAD_MAX];
 };
 
 static const struct graph_stage *stage_of(const struct child *child)
@@ -56,10 +56,11 @@ static const struct graph_stage *stage_of(const struct child *child)
 	return &child->supervisor->plan->graph->stages[child->stage];
 }
 
-static void say_line(struct supervisor *s, int level, const struct child *child, const char *format, ...)
-	__attribute__((format(printf, 4, 5)));
+static void say_line(struct supervisor *s, int level, const struct child *child, const char *format,
+	...) __attribute__((format(printf, 4, 5)));
 
-static void say_line(struct supervisor *s, int level, const struct child *child, const char *format, ...)
+static void say_line(
+	struct supervisor *s, int level, const struct child *child, const char *format, ...)
 {
 	char text[1400];
 	va_list args;
@@ -81,9 +82,11 @@ static unsigned side_of(const struct child *child, const struct child *other)
 	unsigned side = 0;
 
 	for (uint32_t i = 0; i < graph->link_count; i++) {
-		if (graph->links[i].upstream == other->stage && graph->links[i].downstream == child->stage)
+		if (graph->links[i].upstream == other->stage &&
+			graph->links[i].downstream == child->stage)
 			side |= UPSTREAM;
-		if (graph->links[i].upstream == child->stage && graph->links[i].downstream == other->stage)
+		if (graph->links[i].upstream == child->stage &&
+			graph->links[i].downstream == other->stage)
 			side |= DOWNSTREAM;
 	}
 	return side;
@@ -113,7 +116,8 @@ static void tell_newcomer(struct child *child)
 
 		if (side && other->state == CHILD_FINISHED)
 			child_say(child, WORD_PEER_DONE, other);
-		else if ((side & UPSTREAM) && (other->state == CHILD_RUNNING || other->state == CHILD_LEAVING))
+		else if ((side & UPSTREAM) &&
+			 (other->state == CHILD_RUNNING || other->state == CHILD_LEAVING))
 			child_say(child, WORD_PEER_UP, other);
 	}
 }
@@ -149,7 +153,8 @@ static void kill_all(struct supervisor *s)
 	check_end(s);
 }
 
-static void fail(struct supervisor *s, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void fail(struct supervisor *s, const char *format, ...)
+	__attribute__((format(printf, 2, 3)));
 
 static void fail(struct supervisor *s, const char *format, ...)
 {
@@ -184,11 +189,14 @@ static void spawn(struct child *child)
 		return;
 	}
 	child->state = next;
-	r = sd_event_add_child(s->event, &child->exit_source, child->pid, WEXITED, on_reaped, child);
+	r = sd_event_add_child(
+		s->event, &child->exit_source, child->pid, WEXITED, on_reaped, child);
 	if (r >= 0)
-		r = sd_event_add_io(s->event, &child->words_source, child->words, EPOLLIN, on_words, child);
+		r = sd_event_add_io(
+			s->event, &child->words_source, child->words, EPOLLIN, on_words, child);
 	if (r >= 0)
-		r = sd_event_add_io(s->event, &child->errors_source, child->errors, EPOLLIN, on_errors, child);
+		r = sd_event_add_io(
+			s->event, &child->errors_source, child->errors, EPOLLIN, on_errors, child);
 	if (r < 0)
 		fail(s, "cannot watch %s: %s", child->name, err_name(r));
 }
@@ -207,8 +215,8 @@ static int on_backoff(sd_event_source *source, uint64_t usec, void *user)
 static void spawn_later(struct child *child, int64_t wait_ns)
 {
 	struct supervisor *s = child->supervisor;
-	int r = sd_event_add_time_relative(s->event, &child->timer, CLOCK_MONOTONIC, (uint64_t)wait_ns / USEC_PER_NSEC, 1000,
-		on_backoff, child);
+	int r = sd_event_add_time_relative(s->event, &child->timer, CLOCK_MONOTONIC,
+		(uint64_t)wait_ns / USEC_PER_NSEC, 1000, on_backoff, child);
 
 	if (r < 0)
 		fail(s, "cannot set a timer: %s", err_name(r));
@@ -216,14 +224,16 @@ static void spawn_later(struct child *child, int64_t wait_ns)
 
 /* --- deaths ------------------------------------------------------------------------------------- */
 
-static const char *describe_death(const struct child *child, const siginfo_t *info, char *text, size_t size)
+static const char *describe_death(
+	const struct child *child, const siginfo_t *info, char *text, size_t size)
 {
 	if (child->reason[0])
 		(void)snprintf(text, size, "%s", child->reason);
 	else if (info->si_code == CLD_EXITED)
 		(void)snprintf(text, size, "exited with status %d without a word", info->si_status);
 	else
-		(void)snprintf(text, size, "killed by signal %d (%s)", info->si_status, strsignal(info->si_status));
+		(void)snprintf(text, size, "killed by signal %d (%s)", info->si_status,
+			strsignal(info->si_status));
 	return text;
 }
 
@@ -245,15 +255,21 @@ static void child_died(struct child *child, const char *why, bool by_signal)
 		if (child->reason[0])
 			fail(s, "%s: %s", child->name, why);
 		else
-			fail(s, "%s: %s; a %s \"%s\" cannot take over where a dead one stood, so the pipeline stops", child->name, why,
-				stage->role == SL_SOURCE ? "source" : "sink", stage->impl);
+			fail(s,
+				"%s: %s; a %s \"%s\" cannot take over where a dead one stood, so "
+				"the pipeline stops",
+				child->name, why, stage->role == SL_SOURCE ? "source" : "sink",
+				stage->impl);
 		return;
 	}
 	if (!policy_restart(&s->policies[child->stage], stage, clock_now(), &wait_ns)) {
 		child->state = child_next(child->state, CHILD_GIVE_UP);
-		fail(s, "%s: %s; that is more than %u deaths of `%s` within %s (restart, restart_within): giving up", child->name,
-			why, stage->restart_max, stage->name,
-			units_print_duration(stage->restart_within_ns, within_text, sizeof(within_text)));
+		fail(s,
+			"%s: %s; that is more than %u deaths of `%s` within %s (restart, "
+			"restart_within): giving up",
+			child->name, why, stage->restart_max, stage->name,
+			units_print_duration(
+				stage->restart_within_ns, within_text, sizeof(within_text)));
 		return;
 	}
 	child->state = child_next(child->state, CHILD_DEATH);
@@ -283,7 +299,8 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	/* What it still said counts. */
 	hear_words(child);
 	(void)child_read_errors(child, on_line);
-	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 && child_next(child->state, CHILD_EXIT) >= 0;
+	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 &&
+		   child_next(child->state, CHILD_EXIT) >= 0;
 	(void)describe_death(child, info, why, sizeof(why));
 	child_release(child);
 	if (is_clean) {
@@ -354,7 +371,8 @@ static void look_at_silent(struct supervisor *s, const struct word *word)
 	for (uint32_t i = 0; i < s->child_count; i++) {
 		struct child *child = &s->children[i];
 
-		if (child->stage != word->stage || child->instance != word->instance || child->epoch != word->epoch || child->pid <= 0)
+		if (child->stage != word->stage || child->instance != word->instance ||
+			child->epoch != word->epoch || child->pid <= 0)
 			continue;
 		(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)child->pid);
 		file = fopen(path, "re");
@@ -364,8 +382,8 @@ static void look_at_silent(struct supervisor *s, const struct word *word)
 			(void)fclose(file);
 		}
 		state = strrchr(stat, ')');
-		say_line(s, LOG_LEVEL_WARNING, child, "pid %d answers no ping (process state %c)", (int)child->pid,
-			state && state[1] ? state[2] : '?');
+		say_line(s, LOG_LEVEL_WARNING, child, "pid %d answers no ping (process state %c)",
+			(int)child->pid, state && state[1] ? state[2] : '?');
 	}
 }
 
@@ -380,7 +398,8 @@ static void hear_word(struct child *child, const struct word *word, size_t size)
 		break;
 	case WORD_FAILED:
 		if (!child->reason[0])
-			(void)snprintf(child->reason, sizeof(child->reason), "%.*s", (int)size, s->payload);
+			(void)snprintf(child->reason, sizeof(child->reason), "%.*s", (int)size,
+				s->payload);
 		child->said_final = word->how;
 		break;
 	case WORD_TALLY:
@@ -408,7 +427,8 @@ static void hear_words(struct child *child)
 	int fds[WORD_FDS_MAX];
 	int r = 0;
 
-	while (child->words >= 0 && (r = word_receive(child->words, &word, s->payload, &size, fds)) > 0)
+	while (child->words >= 0 &&
+		(r = word_receive(child->words, &word, s->payload, &size, fds)) > 0)
 		hear_word(child, &word, size);
 	/* Closed: its exit will tell the rest. */
 	if (r != -EAGAIN)
@@ -428,7 +448,8 @@ static int on_words(sd_event_source *source, int fd, uint32_t events, void *user
 
 static void kill_hung(struct child *child, const char *what, const char *limit)
 {
-	(void)snprintf(child->reason, sizeof(child->reason), "%s %s (stall_timeout): killed", what, limit);
+	(void)snprintf(
+		child->reason, sizeof(child->reason), "%s %s (stall_timeout): killed", what, limit);
 	(void)kill(child->pid, SIGKILL);
 }
 
@@ -439,7 +460,8 @@ static void watch_child(struct child *child, int64_t now)
 	int64_t beat = page_get(child->page->pump_beat_ns);
 	char limit[32];
 
-	if (child->pid <= 0 || stage->stall_timeout_ns == 0 || child->reason[0] || child->state != CHILD_RUNNING)
+	if (child->pid <= 0 || stage->stall_timeout_ns == 0 || child->reason[0] ||
+		child->state != CHILD_RUNNING)
 		return;
 	(void)units_print_duration(stage->stall_timeout_ns, limit, sizeof(limit));
 	if (beat > 0 && now - beat > stage->stall_timeout_ns) {
@@ -449,7 +471,8 @@ static void watch_child(struct child *child, int64_t now)
 	for (uint32_t i = 0; i < stage->threads && i < PAGE_WORKERS_MAX; i++) {
 		uint64_t calls = page_get(child->page->workers[i].calls);
 
-		if (page_get(child->page->workers[i].state) != PAGE_BUSY || calls != child->calls[i]) {
+		if (page_get(child->page->workers[i].state) != PAGE_BUSY ||
+			calls != child->calls[i]) {
 			child->calls[i] = calls;
 			child->calls_since[i] = now;
 		} else if (now - child->calls_since[i] > stage->stall_timeout_ns) {
@@ -531,7 +554,8 @@ static int make_children(struct supervisor *s, struct err *err)
 			int r = child_init(&s->children[at++], s, i, n);
 
 			if (r < 0)
-				return err_set(err, r, "cannot prepare %s.%u: %s", graph->stages[i].name, n, err_name(r));
+				return err_set(err, r, "cannot prepare %s.%u: %s",
+					graph->stages[i].name, n, err_name(r));
 		}
 	}
 	return 0;
@@ -554,11 +578,13 @@ static int make_event(struct supervisor *s, struct err *err)
 	if (r >= 0)
 		r = sd_event_add_signal(s->event, NULL, SIGTERM, on_signal, s);
 	if (r >= 0)
-		r = sd_event_add_time_relative(s->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 10000, on_tick, s);
+		r = sd_event_add_time_relative(
+			s->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 10000, on_tick, s);
 	return r < 0 ? err_set(err, r, "cannot make an event loop: %s", err_name(r)) : 0;
 }
 
-int supervisor_run(const struct plan *plan, const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err)
+int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
+	struct supervisor **ret_supervisor, struct err *err)
 {
 	struct supervisor *s = calloc(1, sizeof(*s));
 	int r;
@@ -624,7 +650,8 @@ static bool find_leak(const struct graph *graph, const uint64_t *tally, char *te
 			continue;
 		(void)snprintf(text, size, "leak: %s sent %llu records to %s, which received %llu",
 			graph->stages[graph->links[i].upstream].name, (unsigned long long)sent,
-			graph->stages[graph->links[i].downstream].name, (unsigned long long)received);
+			graph->stages[graph->links[i].downstream].name,
+			(unsigned long long)received);
 		return true;
 	}
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
@@ -635,8 +662,8 @@ static bool find_leak(const struct graph *graph, const uint64_t *tally, char *te
 			in += tally[tally_received(graph->stages[i].inputs[l])];
 		if (graph->stages[i].role == SL_SOURCE || in == out)
 			continue;
-		(void)snprintf(text, size, "leak: %s received %llu records and answered for %llu", graph->stages[i].name,
-			(unsigned long long)in, (unsigned long long)out);
+		(void)snprintf(text, size, "leak: %s received %llu records and answered for %llu",
+			graph->stages[i].name, (unsigned long long)in, (unsigned long long)out);
 		return true;
 	}
 	return false;
@@ -665,11 +692,13 @@ void supervisor_result(const struct supervisor *supervisor, struct supervisor_re
 		memcpy(ret->reason, supervisor->reason, sizeof(ret->reason));
 	} else if (!ret->has_counts) {
 		ret->end = SUPERVISOR_FAILED;
-		(void)snprintf(ret->reason, sizeof(ret->reason), "a source gave no account of what it read");
+		(void)snprintf(ret->reason, sizeof(ret->reason),
+			"a source gave no account of what it read");
 	} else if (find_leak(graph, supervisor->tally, ret->reason, sizeof(ret->reason))) {
 		ret->end = SUPERVISOR_FAILED;
 	} else {
-		ret->end = has_dead(graph, supervisor->tally) ? SUPERVISOR_DEAD : SUPERVISOR_SETTLED;
+		ret->end =
+			has_dead(graph, supervisor->tally) ? SUPERVISOR_DEAD : SUPERVISOR_SETTLED;
 	}
 }
 

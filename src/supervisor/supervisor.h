@@ -22,7 +22,7 @@ struct supervisor_child {
 	uint32_t stage;
 	uint32_t instance;
 	enum child_state state;
-	pid_t pid;	   /* 0: none */
+	pid_t pid; /* 0: none */
 	uint32_t restarts;
 	const struct page *page;
 };
@@ -41,21 +41,22 @@ struct supervisor_view {
 
 enum supervisor_end {
 	SUPERVISOR_SETTLED = 0, /* everything that was read is settled */
-	SUPERVISOR_FAILED = 1,	/* gave up, or was stopped at once, or a leak */
-	SUPERVISOR_DEAD = 3,	/* settled, but records were given up */
+	SUPERVISOR_FAILED = 1,  /* gave up, or was stopped at once, or a leak */
+	SUPERVISOR_DEAD = 3,    /* settled, but records were given up */
 };
 
 struct supervisor_result {
 	enum supervisor_end end;
-	bool is_stopped;      /* by a signal, not by the end of input */
-	bool has_counts;      /* the tally is whole: no source was lost */
+	bool is_stopped;       /* by a signal, not by the end of input */
+	bool has_counts;       /* the tally is whole: no source was lost */
 	const uint64_t *tally; /* tally_size cells; borrowed until supervisor_free */
 	int64_t elapsed_ns;
-	char reason[1200];    /* of FAILED */
+	char reason[1200]; /* of FAILED */
 };
 
 /* Runs the plan to its end. Blocks SIGINT, SIGTERM and SIGCHLD while it does. 0 or negative errno with `err`. */
-int supervisor_run(const struct plan *plan, const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err);
+int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
+	struct supervisor **ret_supervisor, struct err *err);
 void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret);
 void supervisor_free(struct supervisor *supervisor);
 

@@ -10,7 +10,8 @@ struct worker {
 	uint64_t state; /* every result depends on the last: nothing can be left out */
 };
 
-static int cpu_transform(struct sl_context *ctx, void *shared, void *worker, struct sl_value record, struct sl_writer *const *out)
+static int cpu_transform(struct sl_context *ctx, void *shared, void *worker, struct sl_value record,
+	struct sl_writer *const *out)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;

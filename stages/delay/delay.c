@@ -6,7 +6,8 @@ struct shared {
 	int64_t wait_ns;
 };
 
-static int delay_transform(struct sl_context *ctx, void *shared, void *worker, struct sl_value record, struct sl_writer *const *out)
+static int delay_transform(struct sl_context *ctx, void *shared, void *worker,
+	struct sl_value record, struct sl_writer *const *out)
 {
 	const struct shared *o = shared;
 	int r;

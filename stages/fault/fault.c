@@ -37,7 +37,8 @@ static int misbehave(struct sl_context *ctx, const struct shared *o, struct sl_v
 {
 	switch (o->action) {
 	case ACTION_ERROR:
-		return sl_error(ctx, -EIO, "fault: an error at record %lld, as the config says", (long long)o->at);
+		return sl_error(ctx, -EIO, "fault: an error at record %lld, as the config says",
+			(long long)o->at);
 	case ACTION_REJECT:
 		return sl_reject(ctx, NULL, record, "fault: rejected, as the config says");
 	case ACTION_EXIT:
@@ -50,7 +51,8 @@ static int misbehave(struct sl_context *ctx, const struct shared *o, struct sl_v
 	}
 }
 
-static int fault_transform(struct sl_context *ctx, void *shared, void *worker, struct sl_value record, struct sl_writer *const *out)
+static int fault_transform(struct sl_context *ctx, void *shared, void *worker,
+	struct sl_value record, struct sl_writer *const *out)
 {
 	struct shared *o = shared;
 

@@ -11,7 +11,8 @@ static bool is_tsv(const char *path)
 	return found && (found[4] == '\0' || found[4] == '.');
 }
 
-int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options, const char *path, struct sl_codec *ret_codec)
+int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options,
+	const char *path, struct sl_codec *ret_codec)
 {
 	struct sl_codec codec = {
 		.format = (enum sl_format)options->format,
@@ -28,7 +29,9 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 		codec.format = sl_format_of(path);
 	if (codec.format == SL_FORMAT_AUTO)
 		return sl_error(ctx, -EINVAL,
-			"%s: the ending of the file does not say its format: set `format` to ndjson, json, csv, lines or msgpack", path);
+			"%s: the ending of the file does not say its format: set `format` to "
+			"ndjson, json, csv, lines or msgpack",
+			path);
 	if (codec.compression == SL_COMPRESSION_AUTO)
 		codec.compression = sl_compression_of(path);
 	if (codec.delimiter == '\0' && is_tsv(path))

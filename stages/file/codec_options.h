@@ -37,6 +37,7 @@ struct codec_options {
 /* clang-format on */
 
 /* What to do with the file at `path`. 0, or -EINVAL with what to write: the format is not known. */
-int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options, const char *path, struct sl_codec *ret_codec);
+int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options,
+	const char *path, struct sl_codec *ret_codec);
 
 #endif

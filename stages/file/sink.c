@@ -44,14 +44,16 @@ static int file_check(struct sl_context *ctx, const void *shared)
 	if (strcmp(o->path, "-") == 0)
 		return sl_error(ctx, -EINVAL, "a file sink has no \"-\": use sink = \"stdout\"");
 	if (o->path[0] == '\0' || o->path[strlen(o->path) - 1] == '/')
-		return sl_error(ctx, -EINVAL, "`path` names no file: write for instance \"out.ndjson\"");
+		return sl_error(
+			ctx, -EINVAL, "`path` names no file: write for instance \"out.ndjson\"");
 	if (strlen(o->path) > PATH_MAX - 64)
 		return sl_error(ctx, -ENAMETOOLONG, "`path` is longer than the kernel takes");
 	r = codec_options_resolve(ctx, &o->codec, o->path, &codec);
 	if (r < 0)
 		return r;
 	if (o->append && codec.format == SL_FORMAT_JSON)
-		return sl_error(ctx, -EINVAL, "a JSON array cannot be appended to: use format = \"ndjson\"");
+		return sl_error(ctx, -EINVAL,
+			"a JSON array cannot be appended to: use format = \"ndjson\"");
 	return 0;
 }
 
@@ -66,7 +68,8 @@ static void fill_in(const char *pattern, uint32_t instance, char *path)
 	const char *found = strstr(pattern, INSTANCE);
 
 	if (found)
-		(void)snprintf(path, PATH_MAX, "%.*s%u%s", (int)(found - pattern), pattern, instance, found + strlen(INSTANCE));
+		(void)snprintf(path, PATH_MAX, "%.*s%u%s", (int)(found - pattern), pattern,
+			instance, found + strlen(INSTANCE));
 	else
 		(void)snprintf(path, PATH_MAX, "%s", pattern);
 }
@@ -78,19 +81,24 @@ static int file_open(struct sl_context *ctx, void *shared)
 	struct stat st;
 
 	if (sl_process_count(ctx) > 1 && !strstr(o->path, INSTANCE))
-		return sl_error(ctx, -EINVAL, "several processes cannot write one file: put {instance} into `path`");
+		return sl_error(ctx, -EINVAL,
+			"several processes cannot write one file: put {instance} into `path`");
 	fill_in(o->path, sl_process(ctx), o->target);
 	(void)snprintf(copy, sizeof(copy), "%s", o->target);
 	(void)snprintf(o->folder, sizeof(o->folder), "%s", dirname(copy));
 	if (stat(o->folder, &st) < 0)
-		return sl_error(ctx, -errno, "%s: %s: make the folder, or change `path`", o->folder, strerrordesc_np(errno));
+		return sl_error(ctx, -errno, "%s: %s: make the folder, or change `path`", o->folder,
+			strerrordesc_np(errno));
 	if (stat(o->target, &st) == 0 && S_ISDIR(st.st_mode))
-		return sl_error(ctx, -EISDIR, "%s is a folder: `path` names the file to write", o->target);
+		return sl_error(
+			ctx, -EISDIR, "%s is a folder: `path` names the file to write", o->target);
 	(void)snprintf(copy, sizeof(copy), "%s", o->target);
 	if (o->append)
 		(void)snprintf(o->part, sizeof(o->part), "%s", o->target);
-	else if (snprintf(o->part, sizeof(o->part), "%s/.%s.part", o->folder, basename(copy)) >= (int)sizeof(o->part))
-		return sl_error(ctx, -ENAMETOOLONG, "%s is longer than the kernel takes", o->target);
+	else if (snprintf(o->part, sizeof(o->part), "%s/.%s.part", o->folder, basename(copy)) >=
+		 (int)sizeof(o->part))
+		return sl_error(
+			ctx, -ENAMETOOLONG, "%s is longer than the kernel takes", o->target);
 	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
 }
 
@@ -101,9 +109,11 @@ static int file_start(struct sl_context *ctx, void *shared, void *worker)
 	struct stat st;
 	int r;
 
-	w->fd = open(o->part, O_WRONLY | O_CREAT | O_CLOEXEC | (o->append ? O_APPEND : O_TRUNC), 0666);
+	w->fd = open(
+		o->part, O_WRONLY | O_CREAT | O_CLOEXEC | (o->append ? O_APPEND : O_TRUNC), 0666);
 	if (w->fd < 0)
-		return sl_error(ctx, -errno, "cannot write %s: %s", o->part, strerrordesc_np(errno));
+		return sl_error(
+			ctx, -errno, "cannot write %s: %s", o->part, strerrordesc_np(errno));
 	/* The header of a CSV file stands at its begin only. */
 	if (o->append && fstat(w->fd, &st) == 0 && st.st_size > 0)
 		o->resolved.no_header = true;
@@ -111,7 +121,8 @@ static int file_start(struct sl_context *ctx, void *shared, void *worker)
 	return w->encoder ? 0 : r;
 }
 
-static int64_t file_write(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
+static int64_t file_write(
+	struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
@@ -125,7 +136,9 @@ static int file_commit(struct sl_context *ctx, void *shared, void *worker)
 	struct worker *w = worker;
 	int r = sl_encoder_flush(w->encoder);
 
-	return r < 0 ? sl_error(ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder)) : 0;
+	return r < 0 ? sl_error(ctx, r, "cannot write %s: %s", o->target,
+			       sl_encoder_reason(w->encoder))
+		     : 0;
 }
 
 /* The file's bytes, then its name, then the folder that holds the name. */
@@ -137,10 +150,12 @@ static int publish(struct sl_context *ctx, const struct shared *o, const struct 
 	if (fsync(w->fd) < 0)
 		return sl_error(ctx, -errno, "cannot sync %s: %s", o->part, strerrordesc_np(errno));
 	if (rename(o->part, o->target) < 0)
-		return sl_error(ctx, -errno, "cannot rename %s to %s: %s", o->part, o->target, strerrordesc_np(errno));
+		return sl_error(ctx, -errno, "cannot rename %s to %s: %s", o->part, o->target,
+			strerrordesc_np(errno));
 	folder = open(o->folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (folder < 0 || fsync(folder) < 0)
-		r = sl_error(ctx, -errno, "cannot sync the folder %s: %s", o->folder, strerrordesc_np(errno));
+		r = sl_error(ctx, -errno, "cannot sync the folder %s: %s", o->folder,
+			strerrordesc_np(errno));
 	if (folder >= 0)
 		(void)close(folder);
 	return r;
@@ -159,7 +174,8 @@ static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool 
 	}
 	r = sl_encoder_finish(w->encoder);
 	if (r < 0)
-		return sl_error(ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder));
+		return sl_error(
+			ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder));
 	return o->append ? 0 : publish(ctx, o, w);
 }
 

@@ -23,7 +23,7 @@
 struct shared {
 	struct sl_strings path;
 	struct codec_options codec;
-	glob_t files; /* what the paths mean, sorted */
+	glob_t files;   /* what the paths mean, sorted */
 	uint64_t total; /* bytes of this process's files; 0: unknown */
 };
 
@@ -34,7 +34,7 @@ struct worker {
 	struct sl_decoder *decoder;
 	uint64_t origin;
 	uint64_t position;
-	uint64_t bytes_before; /* of files that are done */
+	uint64_t bytes_before;  /* of files that are done */
 	struct sl_context *ctx; /* of the call, for refuse */
 };
 
@@ -59,7 +59,8 @@ static int check_file(struct sl_context *ctx, struct shared *o, const char *path
 	if (stat(path, &st) < 0)
 		return sl_error(ctx, -errno, "%s: %s: check `path`", path, strerrordesc_np(errno));
 	if (S_ISDIR(st.st_mode))
-		return sl_error(ctx, -EISDIR, "%s is a folder: write %s/* for the files in it", path, path);
+		return sl_error(
+			ctx, -EISDIR, "%s is a folder: write %s/* for the files in it", path, path);
 	if (access(path, R_OK) < 0)
 		return sl_error(ctx, -errno, "%s: %s", path, strerrordesc_np(errno));
 	if (S_ISREG(st.st_mode))
@@ -75,7 +76,8 @@ static int expand(struct sl_context *ctx, struct shared *o, const char *path)
 	if (r == GLOB_NOMATCH)
 		return sl_error(ctx, -ENOENT, "%s: no file matches: check `path`", path);
 	if (r != 0)
-		return sl_error(ctx, r == GLOB_NOSPACE ? -ENOMEM : -EACCES, "%s: cannot read the folder", path);
+		return sl_error(ctx, r == GLOB_NOSPACE ? -ENOMEM : -EACCES,
+			"%s: cannot read the folder", path);
 	return 0;
 }
 
@@ -141,7 +143,8 @@ static void refuse(void *user, uint64_t line, const char *reason, const char *te
 		fits--;
 	excerpt[fits] = '\0';
 	(void)snprintf(where, sizeof(where), "%s:%llu", w->name, (unsigned long long)line);
-	(void)sl_reject(w->ctx, where, (struct sl_value){ 0 }, "%s: %s%s", reason, excerpt, fits < size && fits == sizeof(excerpt) - 1 ? "..." : "");
+	(void)sl_reject(w->ctx, where, (struct sl_value){ 0 }, "%s: %s%s", reason, excerpt,
+		fits < size && fits == sizeof(excerpt) - 1 ? "..." : "");
 }
 
 static int open_stdin(struct sl_context *ctx, struct worker *w)
@@ -164,7 +167,8 @@ static int open_regular(struct sl_context *ctx, struct worker *w, const char *pa
 	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	identity[0] = st.st_dev;
 	identity[1] = st.st_ino;
-	w->origin = XXH3_64bits_withSeed(identity, sizeof(identity), XXH3_64bits(path, strlen(path)));
+	w->origin =
+		XXH3_64bits_withSeed(identity, sizeof(identity), XXH3_64bits(path, strlen(path)));
 	return 0;
 }
 
@@ -215,7 +219,9 @@ static int read_some(struct sl_context *ctx, struct worker *w, struct sl_cut *cu
 		r = sl_decoder_read(w->decoder, cut->out, cut->want, cut->size_max, &cut->end);
 	} while (r == -EAGAIN);
 	if (r < 0)
-		return sl_error(ctx, r, "%s: %s", w->name, *sl_decoder_reason(w->decoder) ? sl_decoder_reason(w->decoder) : strerrordesc_np(-r));
+		return sl_error(ctx, r, "%s: %s", w->name,
+			*sl_decoder_reason(w->decoder) ? sl_decoder_reason(w->decoder)
+						       : strerrordesc_np(-r));
 	return r;
 }
 

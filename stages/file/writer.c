@@ -4,7 +4,8 @@
 
 #include <errno.h>
 
-int64_t writer_write(struct sl_context *ctx, struct sl_encoder *encoder, const char *name, const struct sl_batch *in)
+int64_t writer_write(struct sl_context *ctx, struct sl_encoder *encoder, const char *name,
+	const struct sl_batch *in)
 {
 	int64_t consumed = 0;
 
@@ -13,9 +14,11 @@ int64_t writer_write(struct sl_context *ctx, struct sl_encoder *encoder, const c
 		int r = sl_encoder_write(encoder, record);
 
 		if (r == -EINVAL)
-			(void)sl_reject(ctx, NULL, record, "%s: %s", name, sl_encoder_reason(encoder));
+			(void)sl_reject(
+				ctx, NULL, record, "%s: %s", name, sl_encoder_reason(encoder));
 		else if (r < 0)
-			return sl_error(ctx, r, "cannot write %s: %s", name, sl_encoder_reason(encoder));
+			return sl_error(
+				ctx, r, "cannot write %s: %s", name, sl_encoder_reason(encoder));
 		else
 			consumed++;
 	}

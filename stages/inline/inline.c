@@ -37,7 +37,9 @@ static int inline_produce(struct sl_context *ctx, void *shared, void *worker, st
 	(void)shared;
 	cut->origin = w->origin;
 	cut->start = w->position;
-	for (uint32_t i = 0; i < cut->want && cut->out->size < cut->size_max && sl_next(&w->cursor, &key, &record); i++) {
+	for (uint32_t i = 0; i < cut->want && cut->out->size < cut->size_max &&
+			     sl_next(&w->cursor, &key, &record);
+		i++) {
 		sl_put_value(cut->out, record);
 		int r = sl_record_done(cut->out);
 

@@ -2,7 +2,8 @@
 /* Sink "null": takes everything, keeps nothing. */
 #include <sluice/stage.h>
 
-static int64_t null_write(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
+static int64_t null_write(
+	struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
 {
 	(void)ctx;
 	(void)shared;

@@ -27,7 +27,8 @@ static int sequence_check(struct sl_context *ctx, const void *shared)
 	const struct shared *o = shared;
 
 	if (o->count > 0 && o->first > INT64_MAX - o->count)
-		return sl_error(ctx, -ERANGE, "first + count is beyond 64 bits: choose smaller ones");
+		return sl_error(
+			ctx, -ERANGE, "first + count is beyond 64 bits: choose smaller ones");
 	return 0;
 }
 

@@ -29,17 +29,17 @@ struct key {
 struct input {
 	sqlite3_vtab base; /* first: SQLite hands it around */
 	sqlite3 *db;
-	struct key *keys;	   /* by name */
-	struct key **columns;	   /* by index */
+	struct key *keys;     /* by name */
+	struct key **columns; /* by index */
 	int column_count;
 	struct key *places[PLACES_MAX]; /* the key at each place of the last row */
-	struct sl_value *fields;   /* of the current row, by column */
-	uint64_t *stamps;	   /* the row that the field is of */
+	struct sl_value *fields;        /* of the current row, by column */
+	uint64_t *stamps;               /* the row that the field is of */
 	uint64_t stamp;
 	const struct sl_batch *batch;
 	uint32_t first, count;
 	unsigned opened;
-	struct sl_writer json;	   /* text of nested values of this row */
+	struct sl_writer json; /* text of nested values of this row */
 	bool is_created;
 };
 
@@ -140,7 +140,9 @@ int input_learn(struct input *input, const struct sl_batch *batch)
 			continue;
 		}
 		while (sl_next(&cursor, &k, &v)) {
-			if (!sl_get_str(k, &name, &size) || (find_key(input, name, size) && find_key(input, name, size)->column >= 0))
+			if (!sl_get_str(k, &name, &size) ||
+				(find_key(input, name, size) &&
+					find_key(input, name, size)->column >= 0))
 				continue;
 			r = input_add_column(input, name, size);
 			if (r < 0)
@@ -153,7 +155,8 @@ int input_learn(struct input *input, const struct sl_batch *batch)
 
 /* --- rows --------------------------------------------------------------------------------------- */
 
-static void set_field(struct input *input, const struct key *key, const char *begin, const char *end)
+static void set_field(
+	struct input *input, const struct key *key, const char *begin, const char *end)
 {
 	if (!key || key->column < 0)
 		return;
@@ -167,7 +170,8 @@ static struct key *key_at(struct input *input, uint32_t place, const char *name,
 
 	if (key && key->size == size && memcmp(key->name, name, size) == 0)
 		return key;
-	key = HASH_COUNT(input->keys) < KEYS_MAX ? get_key(input, name, size) : find_key(input, name, size);
+	key = HASH_COUNT(input->keys) < KEYS_MAX ? get_key(input, name, size)
+						 : find_key(input, name, size);
 	if (place < PLACES_MAX)
 		input->places[place] = key;
 	return key;
@@ -244,7 +248,8 @@ enum input_common input_common(struct input *input, int column)
 
 /* --- the module --------------------------------------------------------------------------------- */
 
-static int table_connect(sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **ret, char **error)
+static int table_connect(
+	sqlite3 *db, void *aux, int argc, const char *const *argv, sqlite3_vtab **ret, char **error)
 {
 	struct input *input = aux;
 	sqlite3_str *text = sqlite3_str_new(db);
@@ -301,7 +306,8 @@ static int table_close(sqlite3_vtab_cursor *base)
 	return SQLITE_OK;
 }
 
-static int table_filter(sqlite3_vtab_cursor *base, int index, const char *name, int argc, sqlite3_value **argv)
+static int table_filter(
+	sqlite3_vtab_cursor *base, int index, const char *name, int argc, sqlite3_value **argv)
 {
 	struct cursor *cursor = (struct cursor *)base;
 	struct input *input = (struct input *)base->pVtab;
@@ -364,7 +370,8 @@ static int result_nested(struct input *input, sqlite3_context *context, struct s
 		sqlite3_result_error(context, reason, -1);
 		return SQLITE_ERROR;
 	}
-	sqlite3_result_text64(context, input->json.data + begin, input->json.size - begin, SQLITE_TRANSIENT, SQLITE_UTF8);
+	sqlite3_result_text64(context, input->json.data + begin, input->json.size - begin,
+		SQLITE_TRANSIENT, SQLITE_UTF8);
 	return SQLITE_OK;
 }
 
@@ -450,9 +457,12 @@ int input_new(sqlite3 *db, struct input **ret_input)
 
 int input_declare(struct input *input)
 {
-	if (input->is_created && sqlite3_exec(input->db, "DROP TABLE temp.input", NULL, NULL, NULL) != SQLITE_OK)
+	if (input->is_created &&
+		sqlite3_exec(input->db, "DROP TABLE temp.input", NULL, NULL, NULL) != SQLITE_OK)
 		return -EIO;
-	input->is_created = sqlite3_exec(input->db, "CREATE VIRTUAL TABLE temp.input USING sluice_input", NULL, NULL, NULL) == SQLITE_OK;
+	input->is_created =
+		sqlite3_exec(input->db, "CREATE VIRTUAL TABLE temp.input USING sluice_input", NULL,
+			NULL, NULL) == SQLITE_OK;
 	return input->is_created ? 0 : -EIO;
 }
 
@@ -462,7 +472,7 @@ void input_free(struct input *input)
 
 	if (!input)
 		return;
-	HASH_ITER(hh, input->keys, key, next) {
+	HASH_ITER (hh, input->keys, key, next) {
 		HASH_DEL(input->keys, key);
 		free(key->name);
 		free(key);

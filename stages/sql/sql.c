@@ -31,10 +31,10 @@ struct shared {
 
 /* One column of the result. */
 struct output {
-	char *key;	 /* its name as MessagePack, ready to copy */
+	char *key; /* its name as MessagePack, ready to copy */
 	size_t key_size;
-	int field;	 /* the column of `input` that it is; -1: an expression */
-	bool is_mark;	 /* INPUT_ANY: not for the user */
+	int field;    /* the column of `input` that it is; -1: an expression */
+	bool is_mark; /* INPUT_ANY: not for the user */
 	enum input_common common;
 };
 
@@ -45,10 +45,10 @@ struct worker {
 	sqlite3_stmt *stmt;
 	struct output *outputs;
 	int output_count;
-	bool wants_all;	 /* the query has a `*` */
+	bool wants_all;   /* the query has a `*` */
 	bool has_learned; /* ... and the columns of the first records are known */
 	bool is_scan;
-	bool is_bare;	 /* one column named `value`: bare values come out */
+	bool is_bare; /* one column named `value`: bare values come out */
 	bool reads_input;
 	bool timed_out;
 	int64_t deadline;
@@ -56,7 +56,8 @@ struct worker {
 
 /* --- what a query may do ------------------------------------------------------------------------ */
 
-static int authorize(void *user, int action, const char *a, const char *b, const char *c, const char *d)
+static int authorize(
+	void *user, int action, const char *a, const char *b, const char *c, const char *d)
 {
 	struct worker *w = user;
 
@@ -87,7 +88,8 @@ static int on_progress(void *user)
 
 static int open_database(struct worker *w)
 {
-	int r = sqlite3_open_v2(":memory:", &w->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL);
+	int r = sqlite3_open_v2(":memory:", &w->db,
+		SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL);
 
 	if (r != SQLITE_OK)
 		return -ENOMEM;
@@ -98,7 +100,8 @@ static int open_database(struct worker *w)
 	(void)sqlite3_limit(w->db, SQLITE_LIMIT_ATTACHED, 0);
 	(void)sqlite3_exec(w->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
 	/* Table-valued functions declare their columns when first used, which the authorizer would forbid. */
-	(void)sqlite3_exec(w->db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL, NULL);
+	(void)sqlite3_exec(
+		w->db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL, NULL);
 	sqlite3_progress_handler(w->db, PROGRESS_OPS, on_progress, w);
 	return input_new(w->db, &w->input);
 }
@@ -156,7 +159,8 @@ static int bad_query(struct worker *w, const char *query)
 	int at = sqlite3_error_offset(w->db);
 
 	if (at >= 0 && (size_t)at < strlen(query))
-		return sl_error(w->ctx, -EINVAL, "`query`: %s, at: %.60s", sqlite3_errmsg(w->db), query + at);
+		return sl_error(w->ctx, -EINVAL, "`query`: %s, at: %.60s", sqlite3_errmsg(w->db),
+			query + at);
 	return sl_error(w->ctx, -EINVAL, "`query`: %s", sqlite3_errmsg(w->db));
 }
 
@@ -167,7 +171,9 @@ static int declare(struct worker *w)
 	(void)sqlite3_set_authorizer(w->db, NULL, NULL);
 	r = input_declare(w->input);
 	(void)sqlite3_set_authorizer(w->db, authorize, w);
-	return r < 0 ? sl_error(w->ctx, r, "sql: cannot make the table of records: %s", sqlite3_errmsg(w->db)) : 0;
+	return r < 0 ? sl_error(w->ctx, r, "sql: cannot make the table of records: %s",
+			       sqlite3_errmsg(w->db))
+		     : 0;
 }
 
 /* The end of a quoted name or string that begins at `at`. */
@@ -214,7 +220,8 @@ static bool is_word(const char *at, const char *end, const char *word)
 static bool is_known_alias(const struct scan *scan, const char *at, const char *end)
 {
 	for (unsigned i = 0; i < scan->aliases; i++)
-		if (scan->alias_size[i] == (size_t)(end - at) && strncasecmp(scan->alias[i], at, scan->alias_size[i]) == 0)
+		if (scan->alias_size[i] == (size_t)(end - at) &&
+			strncasecmp(scan->alias[i], at, scan->alias_size[i]) == 0)
 			return true;
 	return false;
 }
@@ -248,7 +255,9 @@ static int add_word(struct worker *w, struct scan *scan, const char *at, const c
 		return 0;
 	if (is_quoted)
 		return input_add_column(w->input, at + 1, (size_t)(end - at) - 2);
-	return sqlite3_keyword_check(at, (int)(end - at)) ? 0 : input_add_column(w->input, at, (size_t)(end - at));
+	return sqlite3_keyword_check(at, (int)(end - at))
+		       ? 0
+		       : input_add_column(w->input, at, (size_t)(end - at));
 }
 
 /*
@@ -293,7 +302,8 @@ static int prepare_columns(struct worker *w, const char *query, const char **ret
 		w->reads_input = false;
 		if (sqlite3_prepare_v2(w->db, query, -1, &w->stmt, ret_tail) == SQLITE_OK)
 			return 0;
-		if (!missing_column(sqlite3_errmsg(w->db), name, sizeof(name)) || strcmp(name, before) == 0)
+		if (!missing_column(sqlite3_errmsg(w->db), name, sizeof(name)) ||
+			strcmp(name, before) == 0)
 			return bad_query(w, query);
 		memcpy(before, name, sizeof(before));
 		r = input_add_column(w->input, name, strlen(name));
@@ -306,8 +316,9 @@ static int prepare_columns(struct worker *w, const char *query, const char **ret
 /* Does every output row belong to the row at which the one cursor stands? Asked of the program that SQLite made. */
 static bool find_scan(struct worker *w, const char *query)
 {
-	static const char *const breakers[] = { "SorterOpen", "OpenEphemeral", "OpenAutoindex", "OpenPseudo", "AggStep",
-		"AggFinal", "InitCoroutine", "Yield", "RowSetAdd", "Gosub" };
+	static const char *const breakers[] = { "SorterOpen", "OpenEphemeral", "OpenAutoindex",
+		"OpenPseudo", "AggStep", "AggFinal", "InitCoroutine", "Yield", "RowSetAdd",
+		"Gosub" };
 	char *text = sqlite3_mprintf("EXPLAIN %s", query);
 	sqlite3_stmt *stmt = NULL;
 	bool is_scan = true;
@@ -338,7 +349,9 @@ static int describe_output(struct worker *w, int i)
 	if (!output->key)
 		return -ENOMEM;
 	output->key_size = (size_t)(mp_encode_str(output->key, name, size) - output->key);
-	output->field = table && origin && strcmp(table, "input") == 0 ? input_column(w->input, origin) : -1;
+	output->field = table && origin && strcmp(table, "input") == 0
+				? input_column(w->input, origin)
+				: -1;
 	output->is_mark = origin && strcmp(origin, INPUT_ANY) == 0;
 	w->wants_all = w->wants_all || output->is_mark;
 	return 0;
@@ -371,9 +384,12 @@ static int prepare(struct worker *w, const char *query)
 	if (r < 0)
 		return r;
 	if (!w->stmt)
-		return sl_error(w->ctx, -EINVAL, "`query` is empty: write for instance SELECT * FROM input");
+		return sl_error(w->ctx, -EINVAL,
+			"`query` is empty: write for instance SELECT * FROM input");
 	if (!is_blank(tail))
-		return sl_error(w->ctx, -EINVAL, "`query` has a second statement: only one SELECT is possible, found: %.60s", tail);
+		return sl_error(w->ctx, -EINVAL,
+			"`query` has a second statement: only one SELECT is possible, found: %.60s",
+			tail);
 	if (sqlite3_column_count(w->stmt) == 0)
 		return sl_error(w->ctx, -EINVAL, "`query` gives no columns: it must be a SELECT");
 	w->is_scan = find_scan(w, query);
@@ -412,7 +428,8 @@ static void put_sql_value(struct worker *w, struct sl_writer *out, int i)
 		put_text(w, out, i, common);
 		break;
 	case SQLITE_BLOB:
-		sl_put_bin(out, sqlite3_column_blob(w->stmt, i), (size_t)sqlite3_column_bytes(w->stmt, i));
+		sl_put_bin(out, sqlite3_column_blob(w->stmt, i),
+			(size_t)sqlite3_column_bytes(w->stmt, i));
 		break;
 	default:
 		sl_put_nil(out);
@@ -436,7 +453,7 @@ static void put_key(struct sl_writer *out, const struct output *output)
 static bool is_left_out(const struct worker *w, const struct output *output)
 {
 	return output->is_mark || (w->wants_all && w->is_scan && output->field >= 0 &&
-				   !input_field(w->input, output->field).data);
+					  !input_field(w->input, output->field).data);
 }
 
 static int put_row(struct worker *w, struct sl_writer *out)
@@ -466,7 +483,8 @@ static int put_row(struct worker *w, struct sl_writer *out)
 /* --- running ------------------------------------------------------------------------------------ */
 
 /* Runs the query over rows [first, first + count). 0; -EINVAL: SQLite refused, nothing was put; -ENOMEM. */
-static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first, uint32_t count, struct sl_writer *out)
+static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first, uint32_t count,
+	struct sl_writer *out)
 {
 	size_t mark = out->mark;
 	uint32_t records = out->count;
@@ -500,19 +518,23 @@ static void find_common(struct worker *w, const struct sl_batch *in)
 		return;
 	input_set(w->input, in, 0, sl_batch_count(in));
 	for (int i = 0; i < w->output_count; i++)
-		w->outputs[i].common = w->outputs[i].field >= 0 ? input_common(w->input, w->outputs[i].field) : INPUT_MIXED;
+		w->outputs[i].common = w->outputs[i].field >= 0
+					       ? input_common(w->input, w->outputs[i].field)
+					       : INPUT_MIXED;
 }
 
 /* The reason of the last refusal, after which the statement is ready again. */
 static const char *take_reason(struct worker *w, char *text, size_t size)
 {
-	(void)snprintf(text, size, "%s", w->timed_out ? "the query took longer than `timeout`" : sqlite3_errmsg(w->db));
+	(void)snprintf(text, size, "%s",
+		w->timed_out ? "the query took longer than `timeout`" : sqlite3_errmsg(w->db));
 	(void)sqlite3_reset(w->stmt);
 	return text;
 }
 
 /* A record at a time, so that only those that SQLite refuses are given up. */
-static int64_t run_single(struct worker *w, const struct shared *o, const struct sl_batch *in, struct sl_writer *out)
+static int64_t run_single(
+	struct worker *w, const struct shared *o, const struct sl_batch *in, struct sl_writer *out)
 {
 	int64_t consumed = 0;
 	char reason[256];
@@ -523,7 +545,8 @@ static int64_t run_single(struct worker *w, const struct shared *o, const struct
 		w->deadline = sl_now() + o->timeout_ns;
 		r = run_rows(w, in, i, 1, out);
 		if (r == -EINVAL)
-			(void)sl_reject(w->ctx, NULL, sl_batch_record(in, i), "sql: %s", take_reason(w, reason, sizeof(reason)));
+			(void)sl_reject(w->ctx, NULL, sl_batch_record(in, i), "sql: %s",
+				take_reason(w, reason, sizeof(reason)));
 		else if (r < 0)
 			return r;
 		else
@@ -559,7 +582,8 @@ static int learn_columns(struct worker *w, const struct shared *o, const struct 
 	return learned > 0 ? prepare(w, o->query) : learned;
 }
 
-static int64_t sql_transform(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in, struct sl_writer *const *out)
+static int64_t sql_transform(struct sl_context *ctx, void *shared, void *worker,
+	const struct sl_batch *in, struct sl_writer *const *out)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
@@ -614,7 +638,8 @@ static int sql_check(struct sl_context *ctx, const void *shared)
 	struct worker w = { 0 };
 	int r = sql_start(ctx, (void *)shared, &w);
 
-	if (r == 0 && !w.reads_input && !strcasestr(((const struct shared *)shared)->query, "input"))
+	if (r == 0 && !w.reads_input &&
+		!strcasestr(((const struct shared *)shared)->query, "input"))
 		r = sl_error(ctx, -EINVAL, "`query` reads no records: SELECT ... FROM input");
 	sql_stop(ctx, NULL, &w);
 	return r;

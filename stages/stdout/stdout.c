@@ -41,10 +41,12 @@ static int failed(struct sl_context *ctx, int error, const struct worker *w)
 {
 	if (error == -EPIPE)
 		return sl_error(ctx, error, "the reader of standard output has gone");
-	return sl_error(ctx, error, "cannot write standard output: %s", sl_encoder_reason(w->encoder));
+	return sl_error(
+		ctx, error, "cannot write standard output: %s", sl_encoder_reason(w->encoder));
 }
 
-static int64_t stdout_write(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
+static int64_t stdout_write(
+	struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
 {
 	struct worker *w = worker;
 

@@ -36,7 +36,9 @@ static void check_records(const struct sl_writer *w)
 
 static void decode(enum sl_format format, int fd)
 {
-	struct sl_codec codec = { .format = format, .compression = SL_COMPRESSION_NONE, .record_max = 4096 };
+	struct sl_codec codec = {
+		.format = format, .compression = SL_COMPRESSION_NONE, .record_max = 4096
+	};
 	uint64_t position = 0, before = 0;
 	struct sl_decoder *decoder;
 	struct sl_writer w;

@@ -38,7 +38,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	(void)frame_get_hello(data, size, &hello);
 	(void)frame_get_grant(data, size, &grant);
 	(void)frame_get_sentinel(data, size, &how);
-	if (frame_get_batch(data, size, &head, &payload) == 0 && (head.id.start > head.id.end || head.count > payload))
+	if (frame_get_batch(data, size, &head, &payload) == 0 &&
+		(head.id.start > head.id.end || head.count > payload))
 		abort();
 	walk_lists(data, size);
 	return 0;

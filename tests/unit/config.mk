@@ -1,6 +1,5 @@
-# The config room: units, option tables, the graph, loading. Included by tests.mk, where there is cmocka; all of
-# check_PROGRAMS are tests.
-check_PROGRAMS += \
+# The config room: units, option tables, the graph, loading. Included by tests.mk behind UNIT_TESTS.
+UNIT_TESTS += \
 	tests/unit/test_graph \
 	tests/unit/test_load \
 	tests/unit/test_schema \

@@ -140,8 +140,10 @@ static void small_ones_round_trip(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(batch_round_trip),	cmocka_unit_test(batch_of_any_other_size),
-		cmocka_unit_test(batch_that_cannot_be), cmocka_unit_test(settled_round_trip),
+		cmocka_unit_test(batch_round_trip),
+		cmocka_unit_test(batch_of_any_other_size),
+		cmocka_unit_test(batch_that_cannot_be),
+		cmocka_unit_test(settled_round_trip),
 		cmocka_unit_test(small_ones_round_trip),
 	};
 

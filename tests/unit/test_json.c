@@ -50,7 +50,8 @@ static void values_survive(void **state)
 	same(" {\"k\\u0041\": {\"k\\u0041\": 2}} ", "{\"kA\":{\"kA\":2}}");
 	/* Sixteen members need a longer head than fifteen. */
 	same("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,\"abcdefghijklmnopqrstuvwxyz0123456789\"]",
-		"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,\"abcdefghijklmnopqrstuvwxyz0123456789\"]");
+		"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,"
+		"\"abcdefghijklmnopqrstuvwxyz0123456789\"]");
 }
 
 static void refused(const char *in, const char *why)
@@ -70,8 +71,9 @@ static void refused(const char *in, const char *why)
 
 static void malformed_is_refused(void **state)
 {
-	static const char *const texts[] = { "{", "[1,2", "{\"a\":1,}", "[1 2]", "tru", "nul", "01", "1.", "+1", "\"a", "\"\\x\"",
-		"{\"a\" 1}", "{a:1}", "{\"a\":1}}", "[1]]", "1 2", "{\"a\":tru}", "[nulll]", "\"\\ud800\"", "-", "[,]", "{\"a\":}" };
+	static const char *const texts[] = { "{", "[1,2", "{\"a\":1,}", "[1 2]", "tru", "nul", "01",
+		"1.", "+1", "\"a", "\"\\x\"", "{\"a\" 1}", "{a:1}", "{\"a\":1}}", "[1]]", "1 2",
+		"{\"a\":tru}", "[nulll]", "\"\\ud800\"", "-", "[,]", "{\"a\":}" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -119,8 +121,10 @@ static void doubles_read_back(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(values_survive),   cmocka_unit_test(malformed_is_refused),
-		cmocka_unit_test(depth_is_bounded), cmocka_unit_test(doubles_read_back),
+		cmocka_unit_test(values_survive),
+		cmocka_unit_test(malformed_is_refused),
+		cmocka_unit_test(depth_is_bounded),
+		cmocka_unit_test(doubles_read_back),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

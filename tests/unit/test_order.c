@@ -18,7 +18,9 @@ static void release_nothing(void *owner)
 
 static struct delivery *make(uint64_t origin, uint64_t start, uint64_t end)
 {
-	struct batch_head head = { .id = { .run = 1, .origin = origin, .start = start, .end = end, .path = 9 } };
+	struct batch_head head = {
+		.id = { .run = 1, .origin = origin, .start = start, .end = end, .path = 9 }
+	};
 	struct delivery *delivery = calloc(1, sizeof(*delivery));
 
 	assert_non_null(delivery);

@@ -40,7 +40,8 @@ static void check_table(const int *table, int states, int events, int last)
 static void every_state_can_end(void **state)
 {
 	(void)state;
-	check_table(&outlet_peer_table[0][0], OUTLET_PEER_STATES, OUTLET_PEER_EVENTS, OUTLET_PEER_DONE);
+	check_table(
+		&outlet_peer_table[0][0], OUTLET_PEER_STATES, OUTLET_PEER_EVENTS, OUTLET_PEER_DONE);
 	check_table(&inlet_peer_table[0][0], INLET_PEER_STATES, INLET_PEER_EVENTS, INLET_PEER_LEFT);
 	check_table(&instance_table[0][0], INSTANCE_STATES, INSTANCE_EVENTS, INSTANCE_DONE);
 }
@@ -50,7 +51,8 @@ static void outlet_paths(void **state)
 	(void)state;
 	/* A run. */
 	assert_int_equal(outlet_peer_next(OUTLET_PEER_ABSENT, OUTLET_PEER_HELLO), OUTLET_PEER_LIVE);
-	assert_int_equal(outlet_peer_next(OUTLET_PEER_LIVE, OUTLET_PEER_SENTINEL), OUTLET_PEER_ENDED);
+	assert_int_equal(
+		outlet_peer_next(OUTLET_PEER_LIVE, OUTLET_PEER_SENTINEL), OUTLET_PEER_ENDED);
 	assert_int_equal(outlet_peer_next(OUTLET_PEER_ENDED, OUTLET_PEER_BYE), OUTLET_PEER_DONE);
 	/* A crash behind the sentinel stands in for no BYE: its successor gets the sentinel again. */
 	assert_int_equal(outlet_peer_next(OUTLET_PEER_ENDED, OUTLET_PEER_GONE), OUTLET_PEER_ABSENT);
@@ -108,7 +110,9 @@ static void child_paths(void **state)
 
 static void restarts_back_off_and_end(void **state)
 {
-	const struct graph_stage stage = { .restart_max = 3, .restart_within_ns = 1000, .restart_backoff_ns = 10 };
+	const struct graph_stage stage = {
+		.restart_max = 3, .restart_within_ns = 1000, .restart_backoff_ns = 10
+	};
 	struct policy policy = { 0 };
 	int64_t wait = 0;
 
@@ -127,7 +131,9 @@ static void restarts_back_off_and_end(void **state)
 
 static void backoff_is_capped(void **state)
 {
-	const struct graph_stage stage = { .restart_max = 60, .restart_within_ns = 1000000, .restart_backoff_ns = 10 };
+	const struct graph_stage stage = {
+		.restart_max = 60, .restart_within_ns = 1000000, .restart_backoff_ns = 10
+	};
 	struct policy policy = { 0 };
 	int64_t wait = 0;
 
@@ -141,9 +147,12 @@ static void backoff_is_capped(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(every_state_can_end), cmocka_unit_test(outlet_paths),
-		cmocka_unit_test(inlet_paths),	       cmocka_unit_test(instance_path),
-		cmocka_unit_test(child_paths),	       cmocka_unit_test(restarts_back_off_and_end),
+		cmocka_unit_test(every_state_can_end),
+		cmocka_unit_test(outlet_paths),
+		cmocka_unit_test(inlet_paths),
+		cmocka_unit_test(instance_path),
+		cmocka_unit_test(child_paths),
+		cmocka_unit_test(restarts_back_off_and_end),
 		cmocka_unit_test(backoff_is_capped),
 	};
 
