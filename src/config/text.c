@@ -2,6 +2,7 @@
 /* See text.h. */
 #include "config/text.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -37,6 +38,8 @@ struct flattener {
 
 static int append(struct text *text, const char *data, size_t size)
 {
+	if (size == 0)
+		return 0;
 	if (size > TEXT_SIZE_MAX - text->size)
 		return -E2BIG;
 	if (text->size + size + 1 > text->capacity) {
@@ -50,8 +53,7 @@ static int append(struct text *text, const char *data, size_t size)
 	}
 	for (size_t i = 0; i < size; i++)
 		text->line += data[i] == '\n';
-	if (size > 0)
-		memcpy(text->data + text->size, data, size);
+	memcpy(text->data + text->size, data, size);
 	text->size += size;
 	text->data[text->size] = '\0';
 	return 0;
@@ -234,6 +236,7 @@ static int flatten(struct flattener *f, struct source *source)
 
 	if (r < 0)
 		return refuse(f, source, r);
+	assert(data);
 	if (is_open_above(source) || source->depth > TEXT_INCLUDE_DEPTH_MAX) {
 		problems_error(f->problems, source->line, "cannot include %s: %s", source->path,
 			is_open_above(source) ? "it includes this file itself"

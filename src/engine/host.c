@@ -131,6 +131,16 @@ static int say_failed(int words, const struct host *host, const struct err *err)
 	return EXIT_FAILURE;
 }
 
+static void host_fini(struct host *host, struct schema_bound *bound, struct graph *graph)
+{
+	schema_free(bound);
+	free(host->shared);
+	if (host->stop_fd > 0)
+		(void)close(host->stop_fd);
+	page_unmap(host->page);
+	graph_free(graph);
+}
+
 int host_main(int words)
 {
 	struct start start = { 0 };
@@ -144,17 +154,15 @@ int host_main(int words)
 	if (receive_start(words, &start) < 0)
 		return EXIT_FAILURE;
 	if (host_init(&host, &start, &graph, &err) < 0 ||
-		stage_open(&host, &context, &bound, &err) < 0)
-		return say_failed(words, &host, &err);
+		stage_open(&host, &context, &bound, &err) < 0) {
+		status = say_failed(words, &host, &err);
+	} else {
+		status = pump_run(&host, words, start.runtime);
+		if (host.impl->close)
+			host.impl->close(&context, host.shared);
+	}
 	(void)close(start.graph_fd);
 	(void)close(start.page_fd);
-	status = pump_run(&host, words, start.runtime);
-	if (host.impl->close)
-		host.impl->close(&context, host.shared);
-	schema_free(bound);
-	free(host.shared);
-	(void)close(host.stop_fd);
-	page_unmap(host.page);
-	graph_free(graph);
+	host_fini(&host, bound, graph);
 	return status;
 }

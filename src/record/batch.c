@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <msgpuck.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
+
+#include "record/value.h"
 
 struct sl_batch *batch_over(const struct batch_head *head, const char *data, size_t size,
 	void (*release)(void *), void *owner)
@@ -72,7 +73,7 @@ int batch_check(struct sl_batch *batch)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < count; i++) {
 		index[i] = (uint32_t)(at - batch->data);
-		if (at >= end || mp_check(&at, end) != 0) {
+		if (!value_check(&at, end)) {
 			free(index);
 			return -EBADMSG;
 		}

@@ -1,6 +1,6 @@
 # record: values, batches, codecs. libvalue.a is what the supervisor needs of it: no codec, no C++.
 noinst_LIBRARIES += libvalue.a librecord.a librecord_avx2.a
-libvalue_a_SOURCES = src/record/value.c src/record/writer.c
+libvalue_a_SOURCES = src/record/value.c src/record/value.h src/record/writer.c
 librecord_a_CXXFLAGS = $(AM_CXXFLAGS) -DJSON_SET=plain
 librecord_a_SOURCES = \
 	src/record/batch.c src/record/batch.h \

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include <msgpuck.h>
+#include "record/value.h"
 
 size_t decoder_line_size(struct sl_decoder *d)
 {
@@ -116,26 +116,19 @@ int msgpack_eat(struct sl_decoder *d, struct sl_writer *out)
 	const char *begin = d->data + d->begin;
 	const char *at = begin;
 	size_t left = d->end - d->begin;
-	size_t size;
-	int r = 0;
+	int r;
 
 	if (left == 0)
 		return d->at_end ? EATEN_END : EATEN_NOTHING;
-	if (mp_check(&at, d->data + d->end) != 0) {
+	if (!value_check(&at, d->data + d->end)) {
 		if (!d->at_end && left <= decoder_record_max(d))
 			return EATEN_NOTHING;
 		return decoder_broken(d,
-			"record %llu is no complete MessagePack value, and where the next begins "
-			"cannot be known",
+			"record %llu is no complete MessagePack value at most 64 deep, and where the next begins cannot be known",
 			(unsigned long long)d->line);
 	}
-	size = (size_t)(at - begin);
-	if (sl_check(begin, size)) {
-		sl_put_value(out, (struct sl_value){ begin, size });
-		r = sl_record_done(out);
-	} else {
-		decoder_refuse(d, "nested more than 64 deep", begin, size);
-	}
-	decoder_eat(d, size, 1);
+	sl_put_value(out, (struct sl_value){ begin, (size_t)(at - begin) });
+	r = sl_record_done(out);
+	decoder_eat(d, (size_t)(at - begin), 1);
 	return r < 0 ? r : EATEN_RECORD;
 }

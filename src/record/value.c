@@ -6,6 +6,8 @@
 
 #include <msgpuck.h>
 
+#include "record/value.h"
+
 #define DEPTH_MAX 64
 
 /* How sl_kind calls what msgpuck finds. */
@@ -190,35 +192,47 @@ bool sl_next(struct sl_cursor *c, struct sl_value *ret_key, struct sl_value *ret
 	return true;
 }
 
-/* The deepest nesting of a value that mp_check has found well-formed, by a stack of what is left on each level. */
-static bool is_shallow(const char *at, const char *end)
+/* A container's head, checked: how many values follow in it. */
+static bool check_head(const char **at, const char *end, enum mp_type type, uint64_t *ret_left)
 {
-	uint64_t left[DEPTH_MAX + 1];
+	ptrdiff_t missing = type == MP_MAP ? mp_check_map(*at, end) : mp_check_array(*at, end);
+
+	if (missing > 0)
+		return false;
+	*ret_left = type == MP_MAP ? 2 * (uint64_t)mp_decode_map(at) : mp_decode_array(at);
+	/* Each is at least one byte. */
+	return *ret_left <= (uint64_t)(end - *at);
+}
+
+bool value_check(const char **at, const char *end)
+{
+	uint64_t left[DEPTH_MAX + 1] = { 1 };
 	unsigned depth = 0;
 
-	while (at < end) {
-		enum mp_type type = mp_typeof(*at);
+	for (;;) {
+		enum mp_type type;
 
-		while (depth > 0 && left[depth] == 0)
+		while (left[depth] == 0) {
+			if (depth == 0)
+				return true;
 			depth--;
-		if (depth > 0)
-			left[depth]--;
-		if (type != MP_MAP && type != MP_ARRAY) {
-			mp_next(&at);
-			continue;
 		}
-		if (depth == DEPTH_MAX)
+		if (*at >= end)
 			return false;
-		left[++depth] =
-			type == MP_MAP ? 2 * (uint64_t)mp_decode_map(&at) : mp_decode_array(&at);
+		left[depth]--;
+		type = mp_typeof(**at);
+		if (type != MP_MAP && type != MP_ARRAY) {
+			if (mp_check(at, end) != 0)
+				return false;
+		} else if (depth == DEPTH_MAX || !check_head(at, end, type, &left[++depth])) {
+			return false;
+		}
 	}
-	return true;
 }
 
 bool sl_check(const char *data, size_t size)
 {
 	const char *at = data;
-	const char *end = data + size;
 
-	return size > 0 && mp_check(&at, end) == 0 && at == end && is_shallow(data, end);
+	return value_check(&at, data + size) && at == data + size;
 }

