@@ -1,5 +1,5 @@
 # What keeps the house in order.
-EXTRA_DIST += quickstart runtests .clang-tidy scripts/packages scripts/test scripts/lint scripts/format scripts/docs-check scripts/sanitize \
+EXTRA_DIST += quickstart runtests .clang-tidy scripts/packages scripts/test scripts/lint scripts/lint.h scripts/format scripts/docs-check scripts/sanitize \
 	tests/tsan.supp
 
 lint: all

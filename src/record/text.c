@@ -124,7 +124,8 @@ int msgpack_eat(struct sl_decoder *d, struct sl_writer *out)
 		if (!d->at_end && left <= decoder_record_max(d))
 			return EATEN_NOTHING;
 		return decoder_broken(d,
-			"record %llu is no complete MessagePack value at most 64 deep, and where the next begins cannot be known",
+			"record %llu is no complete MessagePack value at most 64 deep, and where "
+			"the next begins cannot be known",
 			(unsigned long long)d->line);
 	}
 	sl_put_value(out, (struct sl_value){ begin, (size_t)(at - begin) });

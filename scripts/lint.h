@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/* What the makefile defines, for the tools of `make lint`. */
+#ifndef SCRIPTS_LINT_H
+#define SCRIPTS_LINT_H
+
+#define SLUICE_VERSION "0"
+#define SLUICE_LIBEXECDIR "/"
+
+#endif
