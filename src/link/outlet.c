@@ -79,6 +79,7 @@ struct edge {
 	struct duty *waiting; /* urgent ones (again) first */
 	uint32_t waiting_count;
 	struct spans *settled;
+	bool has_met_all; /* every instance has said HELLO, or was reaped, once */
 	uint32_t turn; /* where the search for the least busy peer begins */
 	struct outlet_peer *peers;
 };
@@ -292,6 +293,16 @@ static void send_duty(struct outlet *outlet, struct duty *duty, struct outlet_pe
 	send_batch(outlet, peer, duty->batch, duty->again, duty->attempt);
 }
 
+/* At the start whoever is there first must not get what the others could begin at once: all have been there. */
+static bool has_met_all(struct edge *edge)
+{
+	for (uint32_t p = 0; p < edge->to->processes && !edge->has_met_all; p++)
+		if (edge->peers[p].min_epoch == 0)
+			return false;
+	edge->has_met_all = true;
+	return true;
+}
+
 /* The live peer with the most credit (at least `least`); NULL: none. */
 static struct outlet_peer *choose_peer(struct edge *edge, int64_t least)
 {
@@ -323,6 +334,8 @@ static struct outlet_peer *peer_for(struct outlet *outlet, const struct duty *du
 		return peer->state == OUTLET_PEER_LIVE && (is_urgent || peer->credit > 0) ? peer
 											  : NULL;
 	}
+	if (!has_met_all(duty->edge))
+		return NULL;
 	return choose_peer(duty->edge, is_urgent ? INT64_MIN : 1);
 }
 
@@ -874,10 +887,14 @@ void outlet_peer_gone(struct outlet *outlet, uint32_t stage, uint32_t instance, 
 void outlet_peer_finished(struct outlet *outlet, uint32_t stage, uint32_t instance)
 {
 	struct edge *edge = edge_to(outlet, stage);
+	struct outlet_peer *peer;
 
-	if (edge)
-		edge->peers[instance].state =
-			outlet_peer_next(edge->peers[instance].state, OUTLET_PEER_FINISH);
+	if (!edge)
+		return;
+	peer = &edge->peers[instance];
+	peer->state = outlet_peer_next(peer->state, OUTLET_PEER_FINISH);
+	if (peer->min_epoch == 0)
+		peer->min_epoch = 1;
 }
 
 void outlet_end(struct outlet *outlet, enum word_how how)
