@@ -39,7 +39,7 @@ void show_init(struct show *show, bool is_quiet)
 static void erase(struct show *show)
 {
 	if (show->drawn > 0)
-		(void)fprintf(stderr, "\033[%uA\033[J", show->drawn);
+		(void)fprintf(stderr, "\r\033[%uA\033[J", show->drawn);
 	show->drawn = 0;
 }
 
