@@ -86,6 +86,15 @@ static bool is_mine(struct sl_context *ctx, size_t index)
 	return index % sl_process_count(ctx) == sl_process(ctx);
 }
 
+static void file_close(struct sl_context *ctx, void *shared)
+{
+	struct shared *o = shared;
+
+	(void)ctx;
+	if (o->files.gl_pathv)
+		globfree(&o->files);
+}
+
 static int file_open(struct sl_context *ctx, void *shared)
 {
 	struct shared *o = shared;
@@ -99,16 +108,10 @@ static int file_open(struct sl_context *ctx, void *shared)
 		if (r == 0 && is_mine(ctx, i))
 			r = check_file(ctx, o, o->files.gl_pathv[i]);
 	}
+	/* Close is called only for what was opened. */
+	if (r < 0)
+		file_close(ctx, shared);
 	return r;
-}
-
-static void file_close(struct sl_context *ctx, void *shared)
-{
-	struct shared *o = shared;
-
-	(void)ctx;
-	if (o->files.gl_pathv)
-		globfree(&o->files);
 }
 
 static int file_start(struct sl_context *ctx, void *shared, void *worker)
