@@ -80,7 +80,7 @@ struct edge {
 	uint32_t waiting_count;
 	struct spans *settled;
 	bool has_met_all; /* every instance has said HELLO, or was reaped, once */
-	uint32_t turn; /* where the search for the least busy peer begins */
+	uint32_t turn;    /* where the search for the least busy peer begins */
 	struct outlet_peer *peers;
 };
 
