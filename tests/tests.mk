@@ -6,6 +6,7 @@ UNIT_TESTS = \
 	tests/unit/test_batch \
 	tests/unit/test_frame \
 	tests/unit/test_json \
+	tests/unit/test_ledger \
 	tests/unit/test_order \
 	tests/unit/test_spans \
 	tests/unit/test_states
@@ -21,6 +22,9 @@ nodist_EXTRA_tests_unit_test_frame_SOURCES = dummy.cxx
 tests_unit_test_json_SOURCES = tests/unit/test_json.c
 tests_unit_test_json_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_json_SOURCES = dummy.cxx
+tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
+tests_unit_test_ledger_LDADD = libengine.a $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_ledger_SOURCES = dummy.cxx
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_order_SOURCES = dummy.cxx

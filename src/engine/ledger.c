@@ -14,6 +14,7 @@ struct origin {
 	uint64_t next;  /* where the next cut must begin */
 	uint64_t floor; /* all below is settled */
 	bool has_floor_risen;
+	bool has_cut;                     /* a batch of it was sent */
 	bool is_done;                     /* its last batch was cut */
 	uint64_t after_origin, after_end; /* the origin read before it */
 	struct ledger_entry *entries;     /* by position */
@@ -123,8 +124,12 @@ int origins_cut(struct origins *origins, struct batch_head *head, struct ledger_
 		return -EPROTO;
 	is_first = !origin->has_floor_risen && !origin->entries;
 	origin->is_done = head->origin_done;
-	if (head->id.end == head->id.start && head->count == 0)
+	if (head->id.end == head->id.start && head->count == 0) {
+		/* Nothing was sent of an empty file: the next one comes behind the file before it. */
+		if (origin->is_done && !origin->has_cut)
+			origin_free(origins, origin);
 		return 1;
+	}
 	if (floors_raise(&origins->env->floors, origin->id, origin->floor, UINT64_MAX) < 0)
 		return -ENOMEM;
 	if (is_first) {
@@ -133,6 +138,7 @@ int origins_cut(struct origins *origins, struct batch_head *head, struct ledger_
 	}
 	head->floor = origin->floor;
 	origin->next = head->id.end;
+	origin->has_cut = true;
 	entry->origin = origin;
 	entry->start = head->id.start;
 	entry->end = head->id.end;
