@@ -22,7 +22,8 @@
 struct key {
 	char *name;
 	size_t size;
-	int column; /* -1: none */
+	int column;   /* -1: none */
+	bool is_name; /* the column's own name, not another case of it */
 	UT_hash_handle hh;
 };
 
@@ -34,7 +35,7 @@ struct input {
 	int column_count;
 	struct key *places[PLACES_MAX]; /* the key at each place of the last row */
 	struct sl_value *fields;        /* of the current row, by column */
-	uint64_t *stamps;               /* the row that the field is of */
+	uint64_t *stamps;               /* the row that the field is of; 0: no row had it so far */
 	uint64_t stamp;
 	const struct sl_batch *batch;
 	uint32_t first, count;
@@ -58,6 +59,14 @@ static struct key *find_key(const struct input *input, const char *name, size_t 
 	return key;
 }
 
+int input_column(const struct input *input, const char *name)
+{
+	for (int i = 0; i < input->column_count; i++)
+		if (strcasecmp(input->columns[i]->name, name) == 0)
+			return i;
+	return -1;
+}
+
 static struct key *get_key(struct input *input, const char *name, size_t size)
 {
 	struct key *key = find_key(input, name, size);
@@ -72,17 +81,9 @@ static struct key *get_key(struct input *input, const char *name, size_t size)
 		return NULL;
 	}
 	key->size = size;
-	key->column = -1;
+	key->column = input_column(input, key->name);
 	HASH_ADD_KEYPTR(hh, input->keys, key->name, key->size, key);
 	return key;
-}
-
-int input_column(const struct input *input, const char *name)
-{
-	for (int i = 0; i < input->column_count; i++)
-		if (strcasecmp(input->columns[i]->name, name) == 0)
-			return i;
-	return -1;
 }
 
 int input_add_column(struct input *input, const char *name, size_t size)
@@ -108,15 +109,20 @@ int input_add_column(struct input *input, const char *name, size_t size)
 		return -ENOMEM;
 	input->stamps = p;
 	input->stamps[count - 1] = 0;
-	key->column = input->column_count;
+	for (struct key *other = input->keys; other; other = other->hh.next)
+		if (strcasecmp(other->name, key->name) == 0)
+			other->column = input->column_count;
+	key->is_name = true;
 	input->columns[input->column_count++] = key;
 	return 1;
 }
 
 void input_forget_columns(struct input *input)
 {
-	for (int i = 0; i < input->column_count; i++)
-		input->columns[i]->column = -1;
+	for (struct key *key = input->keys; key; key = key->hh.next) {
+		key->column = -1;
+		key->is_name = false;
+	}
 	input->column_count = 0;
 }
 
@@ -159,6 +165,9 @@ static void set_field(
 	struct input *input, const struct key *key, const char *begin, const char *end)
 {
 	if (!key || key->column < 0)
+		return;
+	/* SQL knows no case, records do: a field that is named just so goes before `ID` for `id`. */
+	if (!key->is_name && input->stamps[key->column] == input->stamp)
 		return;
 	input->fields[key->column] = (struct sl_value){ begin, (size_t)(end - begin) };
 	input->stamps[key->column] = input->stamp;
@@ -211,6 +220,11 @@ struct sl_value input_field(const struct input *input, int column)
 	if (input->stamps[column] != input->stamp)
 		return (struct sl_value){ 0 };
 	return input->fields[column];
+}
+
+bool input_has_seen(const struct input *input, int column)
+{
+	return input->stamps[column] != 0;
 }
 
 void input_set(struct input *input, const struct sl_batch *batch, uint32_t first, uint32_t count)

@@ -36,6 +36,8 @@ void input_set(struct input *input, const struct sl_batch *batch, uint32_t first
 unsigned input_opened(const struct input *input);
 /* The field of the row at which the (only) cursor stands; absent: data == NULL. */
 struct sl_value input_field(const struct input *input, int column);
+/* Has a row had that field, ever? */
+bool input_has_seen(const struct input *input, int column);
 /* Adds every key of the batch as a column: how many are new, or -ENOMEM. */
 int input_learn(struct input *input, const struct sl_batch *batch);
 

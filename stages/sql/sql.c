@@ -47,6 +47,7 @@ struct worker {
 	int output_count;
 	bool wants_all;   /* the query has a `*` */
 	bool has_learned; /* ... and the columns of the first records are known */
+	bool is_compound; /* UNION and the like: a column of the result is not one of `input` */
 	bool is_scan;
 	bool is_bare; /* one column named `value`: bare values come out */
 	bool reads_input;
@@ -210,6 +211,7 @@ struct scan {
 	unsigned aliases;
 	bool is_alias; /* the word before was AS */
 	bool is_tail;  /* behind GROUP BY, HAVING, ORDER BY, where an alias may be meant */
+	bool is_compound;
 };
 
 static bool is_word(const char *at, const char *end, const char *word)
@@ -236,6 +238,9 @@ static void take_word(struct scan *scan, const char *at, const char *end)
 		scan->is_tail = true;
 	if (is_word(at, end, "SELECT"))
 		scan->is_tail = false;
+	if (is_word(at, end, "UNION") || is_word(at, end, "INTERSECT") ||
+		is_word(at, end, "EXCEPT"))
+		scan->is_compound = true;
 }
 
 /* One word of the query, as a column if it could be one: no keyword, no function, no alias. */
@@ -255,7 +260,8 @@ static int add_word(struct worker *w, struct scan *scan, const char *at, const c
 		return 0;
 	if (is_quoted)
 		return input_add_column(w->input, at + 1, (size_t)(end - at) - 2);
-	return sqlite3_keyword_check(at, (int)(end - at))
+	return sqlite3_keyword_check(at, (int)(end - at)) || is_word(at, end, "TRUE") ||
+			       is_word(at, end, "FALSE")
 		       ? 0
 		       : input_add_column(w->input, at, (size_t)(end - at));
 }
@@ -286,6 +292,7 @@ static int add_named_columns(struct worker *w, const char *query)
 		}
 		at = end;
 	}
+	w->is_compound = scan.is_compound;
 	return r < 0 ? r : 0;
 }
 
@@ -317,13 +324,13 @@ static int prepare_columns(struct worker *w, const char *query, const char **ret
 static bool find_scan(struct worker *w, const char *query)
 {
 	static const char *const breakers[] = { "SorterOpen", "OpenEphemeral", "OpenAutoindex",
-		"OpenPseudo", "AggStep", "AggFinal", "InitCoroutine", "Yield", "RowSetAdd",
-		"Gosub" };
+		"OpenPseudo", "AggStep", "AggFinal", "InitCoroutine", "Yield", "RowSetAdd", "Gosub",
+		"NullRow" };
 	char *text = sqlite3_mprintf("EXPLAIN %s", query);
 	sqlite3_stmt *stmt = NULL;
-	bool is_scan = true;
+	bool is_scan = !w->is_compound;
 
-	if (!text || sqlite3_prepare_v2(w->db, text, -1, &stmt, NULL) != SQLITE_OK)
+	if (!is_scan || !text || sqlite3_prepare_v2(w->db, text, -1, &stmt, NULL) != SQLITE_OK)
 		is_scan = false;
 	while (is_scan && sqlite3_step(stmt) == SQLITE_ROW) {
 		const char *op = (const char *)sqlite3_column_text(stmt, 1);
@@ -349,7 +356,7 @@ static int describe_output(struct worker *w, int i)
 	if (!output->key)
 		return -ENOMEM;
 	output->key_size = (size_t)(mp_encode_str(output->key, name, size) - output->key);
-	output->field = table && origin && strcmp(table, "input") == 0
+	output->field = !w->is_compound && table && origin && strcmp(table, "input") == 0
 				? input_column(w->input, origin)
 				: -1;
 	output->is_mark = origin && strcmp(origin, INPUT_ANY) == 0;
@@ -452,8 +459,10 @@ static void put_key(struct sl_writer *out, const struct output *output)
 /* Under `*` a field that a record lacks stays away; one that the query names is null. */
 static bool is_left_out(const struct worker *w, const struct output *output)
 {
-	return output->is_mark || (w->wants_all && w->is_scan && output->field >= 0 &&
-					  !input_field(w->input, output->field).data);
+	if (output->is_mark || !w->wants_all || output->field < 0)
+		return output->is_mark;
+	return w->is_scan ? !input_field(w->input, output->field).data
+			  : !input_has_seen(w->input, output->field);
 }
 
 static int put_row(struct worker *w, struct sl_writer *out)
@@ -482,6 +491,17 @@ static int put_row(struct worker *w, struct sl_writer *out)
 
 /* --- running ------------------------------------------------------------------------------------ */
 
+static void find_common(struct worker *w, const struct sl_batch *in)
+{
+	if (w->is_scan)
+		return;
+	input_set(w->input, in, 0, sl_batch_count(in));
+	for (int i = 0; i < w->output_count; i++)
+		w->outputs[i].common = w->outputs[i].field >= 0
+					       ? input_common(w->input, w->outputs[i].field)
+					       : INPUT_MIXED;
+}
+
 /* Runs the query over rows [first, first + count). 0; -EINVAL: SQLite refused, nothing was put; -ENOMEM. */
 static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first, uint32_t count,
 	struct sl_writer *out)
@@ -499,6 +519,7 @@ static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first,
 			(void)sqlite3_reset(w->stmt);
 			out->size = out->mark = mark;
 			out->count = records;
+			find_common(w, in);
 			return run_rows(w, in, first, count, out);
 		}
 		r = status == SQLITE_ROW ? put_row(w, out) : 0;
@@ -510,17 +531,6 @@ static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first,
 	out->size = out->mark = mark;
 	out->count = records;
 	return -EINVAL;
-}
-
-static void find_common(struct worker *w, const struct sl_batch *in)
-{
-	if (w->is_scan)
-		return;
-	input_set(w->input, in, 0, sl_batch_count(in));
-	for (int i = 0; i < w->output_count; i++)
-		w->outputs[i].common = w->outputs[i].field >= 0
-					       ? input_common(w->input, w->outputs[i].field)
-					       : INPUT_MIXED;
 }
 
 /* The reason of the last refusal, after which the statement is ready again. */
