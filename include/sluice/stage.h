@@ -77,6 +77,9 @@ enum {
 	SL_ONE_THREAD = 1 << 1,  /* `threads` must be 1 */
 	SL_RESUMES = 1 << 2,     /* a successor process can take over where a dead one stood */
 	SL_WAITS = 1 << 3,       /* produce may have nothing for long (a pipe, a socket) */
+	SL_TASKS =
+		1
+		<< 4, /* transform may run several times at once in one worker: `coroutines` may be set */
 };
 
 struct sl_context; /* one per worker; in check and open one of the process */
@@ -125,7 +128,11 @@ struct sl_stage {
 	int (*produce)(struct sl_context *ctx, void *shared, void *worker, struct sl_cut *cut);
 	/*
 	 * Transform: one record in, any number out (`out[p]` is the writer of port p; a record put must be ended by
-	 * sl_record_done). 0 = consumed, SL_REJECTED = sl_reject was called, negative errno.
+	 * sl_record_done). 0 = consumed; SL_REJECTED = sl_reject was called; SL_RETRY = sl_retry was called: what was put is
+	 * taken back; negative errno. -ETIMEDOUT and -ECANCELED count as SL_RETRY once the record's `timeout` has passed.
+	 *
+	 * With SL_TASKS it may run as several tasks of one worker, each with its own record, `ctx` and writers; `worker` is
+	 * theirs together, and another task may have changed it after every wait (task.h).
 	 */
 	int (*transform)(struct sl_context *ctx, void *shared, void *worker, struct sl_value record,
 		struct sl_writer *const *out);
@@ -145,7 +152,7 @@ struct sl_stage {
 	const struct sl_option *options; /* ends with a row whose name is NULL */
 };
 
-enum { SL_REJECTED = 1 };
+enum { SL_REJECTED = 1, SL_RETRY = 2 };
 
 /* Which process of the stage this is: 0 .. sl_process_count() - 1. */
 uint32_t sl_process(const struct sl_context *ctx);
@@ -168,9 +175,25 @@ int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record,
 	...) __attribute__((format(printf, 4, 5)));
 
 /*
+ * Gives up on one record for now, in transform only: it is tried again after a backoff, and not before `not_before` (ns of
+ * sl_now(); 0: as the backoff says); after `retries` times it is rejected with this reason. Returns SL_RETRY.
+ */
+int sl_retry(struct sl_context *ctx, int64_t not_before, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+
+/*
  * A source: how much of how much it has read, in `unit` ("bytes", "records"); total 0: unknown. For people only. Cheap.
  */
 void sl_progress(struct sl_context *ctx, uint64_t done, uint64_t total, const char *unit);
+
+/*
+ * What a module (a shared object on SLUICE_STAGE_PATH) exports: its stages, once.
+ *
+ *     SL_MODULE(&my_stage, &my_other_stage);
+ */
+#define SL_MODULE(...)                                                                             \
+	__attribute__((visibility("default")))                                                     \
+	const struct sl_stage *const sl_module[] = { __VA_ARGS__, NULL }
 
 /* The shape of an option row without optional columns: { SL_OPTION("path", STRING, struct x, path), .help = ... } */
 #define SL_OPTION(name_, type_, struct_, field_)                                                   \
