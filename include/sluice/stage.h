@@ -46,6 +46,7 @@ enum sl_type {
 	SL_TYPE_BOOL,     /* true                bool */
 	SL_TYPE_SIZE,     /* "64KiB" or 512      uint64_t, bytes */
 	SL_TYPE_DURATION, /* "1.5s", "200ms"     int64_t, ns */
+	SL_TYPE_RATE,     /* "200/s", "10/m"     int64_t, ns from one to the next; 0 when absent */
 	SL_TYPE_CHOICE,   /* "append"            int, index into choices */
 	SL_TYPE_CHAR,     /* ";" or "\t"         char; 0 when absent */
 	SL_TYPE_STRINGS,  /* "a" or ["a", "b"]   struct sl_strings */

@@ -123,8 +123,8 @@ struct sl_http_response {
 	size_t body_size;
 	char *headers; /* of the last answer: "Name: value\n" ..., 0-terminated */
 	char *url;     /* where the answer came from, after redirects */
-	char reason
-		[160]; /* after an error: what went wrong, for people; never holds what `headers` or the URL's user part said */
+	/* After an error: what went wrong, for people; never holds what `headers` or the URL's user part said. */
+	char reason[256];
 };
 
 /*
@@ -240,7 +240,8 @@ void sl_channel_close(
 typedef int sl_member_fn(struct sl_context *ctx, void *arg);
 
 enum {
-	SL_COLLECT = 1, /* a failure is a value like any other: it does not cancel the rest */
+	SL_COLLECT =
+		1, /* results are kept for sl_group_next; a failure is one of them and cancels nobody */
 };
 
 /*
@@ -254,6 +255,7 @@ struct sl_group {
 	struct sl_context *opener;
 	struct sl_group *outer;
 	struct sl_task *members;
+	struct sl_task *waiting;
 	struct sl_task *ended, **ended_tail;
 	uint32_t running, unread;
 	unsigned flags;
@@ -270,8 +272,8 @@ void sl_group_open_at(
 /* The member runs as soon as the caller waits. 0; -ENOMEM; -ECANCELED: the group is, and fn will not be called. */
 int sl_group_start(struct sl_group *group, sl_member_fn *fn, void *arg);
 /*
- * The members as they end: 1, its arg and what it returned (either may be NULL); 0: all have been given; -ETIMEDOUT;
- * -ECANCELED. Not needed where only the whole counts.
+ * With SL_COLLECT: the members as they end: 1, its arg and what it returned (either may be NULL); 0: all have been given;
+ * -ETIMEDOUT; -ECANCELED. A result that was not read keeps its stack until the group is closed.
  */
 int sl_group_next(struct sl_group *group, int64_t deadline, void **ret_arg, int *ret_result);
 void sl_group_cancel(struct sl_group *group);

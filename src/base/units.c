@@ -35,6 +35,13 @@ static const struct unit durations[] = {
 	{ "d",   86400 * NSEC_PER_SEC },
 	{ NULL,  0 },
 };
+static const struct unit rates[] = {
+	{ "/s",   NSEC_PER_SEC },
+	{ "/m",   60 * NSEC_PER_SEC },      { "/min", 60 * NSEC_PER_SEC },
+	{ "/h",   3600 * NSEC_PER_SEC },
+	{ "/d",   86400 * NSEC_PER_SEC },
+	{ NULL,   0 },
+};
 /* clang-format on */
 
 /* Digits kept of a number: more than any quantity needs, few enough for 128 bits with every factor. */
@@ -112,6 +119,25 @@ int units_parse_duration(const char *text, int64_t *ret_ns)
 	if (r == 0)
 		*ret_ns = (int64_t)ns;
 	return r;
+}
+
+int units_parse_rate(const char *text, int64_t *ret_ns)
+{
+	const struct unit *unit;
+	struct number n;
+	unsigned __int128 ns;
+	int r = parse_number(&text, &n);
+
+	if (r < 0)
+		return r;
+	unit = find_unit(rates, text + strspn(text, " "));
+	if (!unit)
+		return -EINVAL;
+	ns = n.digits > 0 ? (unsigned __int128)unit->factor * n.scale / n.digits : 0;
+	if (ns == 0 || ns > INT64_MAX)
+		return -ERANGE;
+	*ret_ns = (int64_t)ns;
+	return 0;
 }
 
 /* `tenths` of a unit as "1.5 s" or "2 s". */

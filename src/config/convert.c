@@ -135,6 +135,8 @@ static int parse_quantity(const struct sl_option *option, const char *text, int6
 
 	if (option->type == SL_TYPE_DURATION)
 		return units_parse_duration(text, ret_x);
+	if (option->type == SL_TYPE_RATE)
+		return units_parse_rate(text, ret_x);
 	r = units_parse_size(text, &bytes);
 	if (r == 0 && bytes > INT64_MAX)
 		return -ERANGE;
@@ -155,13 +157,17 @@ static bool convert_quantity(struct loader *loader, const struct sl_option *opti
 		if (!text)
 			return false;
 		r = parse_quantity(option, text, &x);
-	} else if (is_integer(setting) &&
+	} else if (is_integer(setting) && option->type != SL_TYPE_RATE &&
 		   (option->type == SL_TYPE_SIZE || config_setting_get_int64(setting) == 0)) {
 		x = config_setting_get_int64(setting);
 	} else {
 		return convert_mismatch(loader, option, setting);
 	}
-	if (r == -ERANGE)
+	if (r == -ERANGE && option->type == SL_TYPE_RATE)
+		problems_error(&loader->problems, config_setting_source_line(setting),
+			"`%s` must be more than 0 and at most 1000000000/s: write %s = %s;",
+			option->name, option->name, option->example);
+	else if (r == -ERANGE)
 		problems_error(&loader->problems, config_setting_source_line(setting),
 			"`%s` is more than fits into 64 bits: write %s = %s;", option->name,
 			option->name, option->example);
@@ -327,6 +333,7 @@ bool convert_option(struct loader *loader, const struct sl_option *option,
 		return true;
 	case SL_TYPE_SIZE:
 	case SL_TYPE_DURATION:
+	case SL_TYPE_RATE:
 		return convert_quantity(loader, option, setting, out);
 	case SL_TYPE_CHOICE:
 		return convert_choice(loader, option, setting, out);

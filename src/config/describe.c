@@ -77,6 +77,12 @@ static bool is_own(const struct sl_stage *stage, const struct sl_option *common)
 /* Is that common option one of this stage? A stage's own option of the same name hides it. */
 static bool is_common(const struct sl_stage *stage, const struct sl_option *option)
 {
+	if (!(stage->flags & SL_TASKS) && (strcmp(option->name, "coroutines") == 0 ||
+						  strcmp(option->name, "stack_size") == 0))
+		return false;
+	if (!stage->transform &&
+		(strcmp(option->name, "timeout") == 0 || strcmp(option->name, "retries") == 0))
+		return false;
 	if (((stage->flags & SL_ONE_PROCESS) && strcmp(option->name, "processes") == 0) ||
 		((stage->flags & SL_ONE_THREAD) && strcmp(option->name, "threads") == 0))
 		return false;
@@ -107,6 +113,8 @@ static void print_flags(const struct sl_stage *stage, FILE *out)
 		(void)fputs("Works in one process only.\n", out);
 	if (stage->flags & SL_ONE_THREAD)
 		(void)fputs("Works in one thread only.\n", out);
+	if (stage->flags & SL_TASKS)
+		(void)fputs("Works on several records of a worker at once (coroutines).\n", out);
 	if (stage->role != SL_SOURCE)
 		return;
 	if (stage->flags & SL_RESUMES)

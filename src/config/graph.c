@@ -19,6 +19,9 @@
 #include "config/arena.h"
 #include "config/graph_room.h"
 
+#define TASKS_SHARE 8   /* of its tasks: a batch that leaves work for others */
+#define WHOLE_BATCH 256 /* records, for one worker that is alone */
+
 static void put_names(struct sl_writer *out, const char *const *names, uint32_t count)
 {
 	sl_put_array(out, count);
@@ -37,6 +40,11 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	sl_put_uint(out, stage->line);
 	sl_put_uint(out, stage->processes);
 	sl_put_uint(out, stage->threads);
+	sl_put_uint(out, stage->coroutines);
+	sl_put_uint(out, stage->stack_size);
+	sl_put_int(out, stage->rate_ns);
+	sl_put_int(out, stage->timeout_ns);
+	sl_put_uint(out, (uint64_t)(stage->retries + 1));
 	sl_put_uint(out, stage->queue);
 	sl_put_uint(out, stage->retain);
 	sl_put_uint(out, stage->order);
@@ -107,6 +115,21 @@ void graph_free(struct graph *graph)
 	struct arena arena = ((struct graph_room *)graph)->arena;
 
 	arena_fini(&arena);
+}
+
+uint64_t graph_concurrency(const struct graph_stage *stage)
+{
+	return (uint64_t)stage->threads * (stage->coroutines > 0 ? stage->coroutines : 1);
+}
+
+uint32_t graph_first_wish(const struct graph_stage *stage)
+{
+	uint64_t at_once = graph_concurrency(stage);
+
+	if (stage->coroutines > 0)
+		return at_once >= TASKS_SHARE ? (uint32_t)(at_once / TASKS_SHARE) : 1;
+	return (stage->flags & GRAPH_WHOLE_BATCHES) && at_once * stage->processes == 1 ? WHOLE_BATCH
+										       : 1;
 }
 
 int graph_find(const struct graph *graph, const char *name)

@@ -17,15 +17,23 @@
 enum graph_order { GRAPH_ORDER_KEEP, GRAPH_ORDER_ANY };
 enum graph_on_error { GRAPH_ON_ERROR_COUNT, GRAPH_ON_ERROR_STOP };
 
+/* The stage is given whole batches, and a record of one waits for none of another's. */
+#define GRAPH_WHOLE_BATCHES (1u << 31)
+
 struct graph_stage {
 	const char *name; /* "vat" */
 	const char *impl; /* "sql" */
 	enum sl_role role;
-	unsigned flags;   /* SL_ONE_PROCESS ... of the implementation */
+	unsigned flags;   /* SL_ONE_PROCESS ... of the implementation, and GRAPH_WHOLE_BATCHES */
 	const char *file; /* where it stands in the config */
 	uint32_t line;
-	uint32_t processes; /* >= 1 */
-	uint32_t threads;   /* >= 1 */
+	uint32_t processes;  /* >= 1 */
+	uint32_t threads;    /* >= 1 */
+	uint32_t coroutines; /* tasks of each worker; 0: it calls the stage directly */
+	uint64_t stack_size; /* of a task */
+	int64_t rate_ns;     /* from one record to the next, for the whole stage; 0: no limit */
+	int64_t timeout_ns;  /* of one record; 0: none */
+	int64_t retries;     /* of one record; -1: without end */
 	uint32_t queue;  /* credit: batches per upstream instance and this stage's instance, >= 1 */
 	uint64_t retain; /* bytes per outlet */
 	enum graph_order order;
@@ -68,6 +76,13 @@ int graph_encode(const struct graph *graph, struct sl_writer *out);
 int graph_decode(const char *data, size_t size, struct graph **ret_graph, struct err *err);
 void graph_free(struct graph *graph);
 
+/* Records that one instance of a stage works on at once. */
+uint64_t graph_concurrency(const struct graph_stage *stage);
+/*
+ * How many records such a stage wishes in one batch before it has measured anything: one, so that its workers share what
+ * there is; more where nobody is there to share with, or where all of a batch begins at once.
+ */
+uint32_t graph_first_wish(const struct graph_stage *stage);
 /* The stage's index, or -ENOENT. */
 int graph_find(const struct graph *graph, const char *name);
 /* Sum of `retain` over all outlets of all instances: the declared memory bound, bytes. */

@@ -132,6 +132,11 @@ static void get_stage(struct reader *r, struct sl_value v, struct graph_stage *s
 	stage->line = (uint32_t)get_uint(r, &c, 0, UINT32_MAX, "line");
 	stage->processes = (uint32_t)get_uint(r, &c, 1, UINT16_MAX, "processes");
 	stage->threads = (uint32_t)get_uint(r, &c, 1, UINT16_MAX, "threads");
+	stage->coroutines = (uint32_t)get_uint(r, &c, 0, 1000000, "coroutines");
+	stage->stack_size = get_uint(r, &c, 4096, UINT32_MAX, "stack_size");
+	stage->rate_ns = (int64_t)get_uint(r, &c, 0, INT64_MAX, "rate");
+	stage->timeout_ns = (int64_t)get_uint(r, &c, 0, INT64_MAX, "timeout");
+	stage->retries = (int64_t)get_uint(r, &c, 0, UINT32_MAX, "retries") - 1;
 	stage->queue = (uint32_t)get_uint(r, &c, 1, UINT32_MAX, "queue");
 	stage->retain = get_uint(r, &c, 0, INT64_MAX, "retain");
 	stage->order =

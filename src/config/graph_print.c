@@ -34,6 +34,10 @@ static void print_numbers(const struct graph_stage *stage, FILE *out)
 	print_number(out, stage->processes, "process", "processes");
 	(void)fputs(", ", out);
 	print_number(out, stage->threads, "thread", "threads");
+	if (stage->coroutines > 0) {
+		(void)fputs(", ", out);
+		print_number(out, stage->coroutines, "coroutine", "coroutines");
+	}
 	if (stage->processes > 1)
 		(void)fputs(" each", out);
 	if (stage->role != SL_SOURCE)
@@ -99,7 +103,10 @@ static void print_dot_stage(const struct graph_stage *stage, FILE *out)
 
 	(void)fprintf(out, "\t\"%s\" [shape=%s, label=\"%s\\n%s %s", stage->name,
 		shapes[stage->role], stage->name, roles[stage->role], stage->impl);
-	if (stage->processes > 1 || stage->threads > 1)
+	if (stage->coroutines > 0)
+		(void)fprintf(out, "\\n%u x %u x %u", stage->processes, stage->threads,
+			stage->coroutines);
+	else if (stage->processes > 1 || stage->threads > 1)
 		(void)fprintf(out, "\\n%u x %u", stage->processes, stage->threads);
 	(void)fputs("\"];\n", out);
 }

@@ -62,6 +62,8 @@ static const char *takes(struct loader *loader, const struct sl_option *option)
 		return "a size with its unit (B, KiB, MiB, GiB)";
 	case SL_TYPE_DURATION:
 		return "a duration with its unit (us, ms, s, m, h, d)";
+	case SL_TYPE_RATE:
+		return "a rate with its unit (/s, /m, /h, /d)";
 	case SL_TYPE_CHOICE:
 		return arena_printf(
 			&loader->arena, "one of %s", loader_list(loader, option->choices, " and "));
@@ -120,6 +122,8 @@ static const char *meant(
 		text = arena_printf(&loader->arena, "\"%s\"", number);
 	else if (option->type == SL_TYPE_DURATION)
 		text = arena_printf(&loader->arena, "\"%ss\"", number);
+	else if (option->type == SL_TYPE_RATE)
+		text = arena_printf(&loader->arena, "\"%s/s\"", number);
 	else if (option->type == SL_TYPE_SIZE)
 		text = arena_printf(&loader->arena, "\"%sMiB\"", number);
 	return text ? text : option->example;

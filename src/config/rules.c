@@ -24,6 +24,48 @@ static void check_numbers(struct loader *loader, const struct draft *draft)
 			role_name(draft->role), draft->impl->name);
 }
 
+static void check_coroutines(struct loader *loader, const struct draft *draft)
+{
+	unsigned line = draft_line(draft, "coroutines");
+
+	if (draft->common.coroutines == 0 || (draft->impl->flags & SL_TASKS))
+		return;
+	if (draft->role == SL_SOURCE)
+		problems_error(&loader->problems, line,
+			"a source reads one batch after another, so `coroutines` cannot help `%s`: "
+			"remove it",
+			draft->name);
+	else if (draft->role == SL_SINK)
+		problems_error(&loader->problems, line,
+			"a sink writes and commits whole batches, so `coroutines` cannot help "
+			"`%s`: write threads or processes",
+			draft->name);
+	else if (draft->impl->transform_batch)
+		problems_error(&loader->problems, line,
+			"the transform `%s` computes over whole batches and never waits, so "
+			"`coroutines` cannot help `%s`: write threads or processes",
+			draft->impl->name, draft->name);
+	else
+		problems_error(&loader->problems, line,
+			"the transform `%s` cannot work on several records of one worker at once: "
+			"write threads or processes for `%s`",
+			draft->impl->name, draft->name);
+}
+
+/* What counts single records needs a stage that is given single records. */
+static void check_per_record(struct loader *loader, const struct draft *draft)
+{
+	static const char *const names[] = { "timeout", "retries" };
+
+	for (size_t i = 0; draft->role == SL_TRANSFORM && !draft->impl->transform && i < 2; i++)
+		if (config_setting_get_member(draft->setting, names[i]) &&
+			!schema_find(draft->impl->options, names[i]))
+			problems_error(&loader->problems, draft_line(draft, names[i]),
+				"`%s` is about single records, and the transform `%s` takes whole "
+				"batches: remove it",
+				names[i], draft->impl->name);
+}
+
 static void check_partition(struct loader *loader, const struct draft *draft)
 {
 	const struct sl_strings *partition = &draft->common.partition;
@@ -93,6 +135,8 @@ void rules_check(struct loader *loader)
 		if (!draft->impl)
 			continue;
 		check_numbers(loader, draft);
+		check_coroutines(loader, draft);
+		check_per_record(loader, draft);
 		check_partition(loader, draft);
 		check_targets(loader, i);
 		if (loader->runtime)

@@ -19,6 +19,7 @@ struct schema_bound {
 };
 
 static const char *const process_words[] = { "auto", NULL };
+static const char *const retry_words[] = { "forever", NULL };
 static const char *const orders[] = { "keep", "any", NULL };
 static const char *const on_errors[] = { "count", "stop", NULL };
 
@@ -29,7 +30,11 @@ const struct sl_option schema_common[] = {
 	{ VALUE(processes, INT), .fallback = "1", .example = "2", .min = 1, .max = 1024, .choices = process_words,
 	  .help = "how many processes run the stage; \"auto\": one per core" },
 	{ VALUE(threads, INT), .fallback = "1", .example = "4", .min = 1, .max = PAGE_WORKERS_MAX,
-	  .help = "threads in each process" },
+	  .help = "workers in each process, each on its own thread" },
+	{ VALUE(coroutines, INT), .fallback = "0", .example = "500", .min = 0, .max = 1000000,
+	  .help = "records that each worker has in work at once, each as a task; 0: one, called directly" },
+	{ VALUE(stack_size, SIZE), .fallback = "64KiB", .example = "\"256KiB\"", .min = 16 << 10, .max = 64 << 20,
+	  .help = "address space for each task's stack; memory is used where it is touched" },
 	{ VALUE(queue, INT), .fallback = "4", .example = "8", .min = 1, .max = 4096,
 	  .help = "batches that may wait for each process of the stage, for each process that it takes from" },
 	{ VALUE(retain, SIZE), .fallback = "64MiB", .example = "\"256MiB\"", .min = 64 << 10, .max = INT64_C(1) << 44,
@@ -38,6 +43,12 @@ const struct sl_option schema_common[] = {
 	  .help = "\"keep\": records are taken in the order in which their source read them; \"any\": as they come" },
 	{ VALUE(partition, STRINGS), .example = "[ \"customer\" ]",
 	  .help = "fields by whose values records are spread: the same values, the same process" },
+	{ VALUE(rate, RATE), .example = "\"200/s\"",
+	  .help = "how many records all processes of the stage together begin at most; at most a tenth of a second's worth at once" },
+	{ VALUE(timeout, DURATION), .example = "\"5s\"",
+	  .help = "a record that waits for longer in the stage is tried again later; absent or \"0\": no limit" },
+	{ VALUE(retries, INT), .fallback = "5", .example = "10", .min = 0, .max = 1000000, .choices = retry_words,
+	  .help = "how often a record that failed for now is tried again before it is refused" },
 	{ VALUE(on_error, CHOICE), .fallback = "count", .example = "\"stop\"", .choices = on_errors,
 	  .help = "what a refused record does: it is logged and counted, or it stops the pipeline" },
 	{ VALUE(restart, INT), .fallback = "5", .example = "0", .min = 0, .max = 1000000,
@@ -45,7 +56,7 @@ const struct sl_option schema_common[] = {
 	{ VALUE(restart_within, DURATION), .fallback = "1m", .example = "\"10m\"", .min = NSEC_PER_MSEC,
 	  .max = 365 * 86400 * NSEC_PER_SEC, .help = "the time in which `restart` deaths are allowed" },
 	{ VALUE(backoff, DURATION), .fallback = "100ms", .example = "\"1s\"", .min = NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC,
-	  .help = "the wait before a dead process is started again; doubles with each death, up to 30 times itself" },
+	  .help = "the wait before a dead process is started again, or a record tried again; doubles each time, up to 30 times itself" },
 	{ VALUE(stall_timeout, DURATION), .fallback = "60s", .example = "\"5m\"",
 	  .help = "a process that works on one record for longer is killed and started again; \"0\": never" },
 	{ .name = NULL },
@@ -58,6 +69,8 @@ static const struct { const char *name; bool fits[3]; } limited[] = {
 	{ "order",     { false, true,     true } },
 	{ "partition", { false, true,     true } },
 	{ "retain",    { true,  true,     false } },
+	{ "timeout",   { false, true,     false } },
+	{ "retries",   { false, true,     false } },
 };
 /* clang-format on */
 
@@ -78,6 +91,7 @@ const char *schema_type_name(enum sl_type type)
 		[SL_TYPE_BOOL] = "boolean",
 		[SL_TYPE_SIZE] = "size",
 		[SL_TYPE_DURATION] = "duration",
+		[SL_TYPE_RATE] = "rate",
 		[SL_TYPE_CHOICE] = "choice",
 		[SL_TYPE_CHAR] = "character",
 		[SL_TYPE_STRINGS] = "strings",
@@ -162,6 +176,15 @@ static int put_duration_default(const char *text, struct sl_writer *w)
 	return r;
 }
 
+static int put_rate_default(const char *text, struct sl_writer *w)
+{
+	int64_t ns = 0;
+	int r = units_parse_rate(text, &ns);
+
+	sl_put_int(w, ns);
+	return r;
+}
+
 static int put_choice_default(const struct sl_option *option, struct sl_writer *w)
 {
 	int i = schema_choice(option, option->fallback);
@@ -185,6 +208,8 @@ static int put_default(const struct sl_option *option, struct sl_writer *w)
 		return put_size_default(option->fallback, w);
 	case SL_TYPE_DURATION:
 		return put_duration_default(option->fallback, w);
+	case SL_TYPE_RATE:
+		return put_rate_default(option->fallback, w);
 	case SL_TYPE_CHOICE:
 		return put_choice_default(option, w);
 	case SL_TYPE_CHAR:
@@ -298,6 +323,7 @@ static int bind_field(
 		return bind_string(arena, v, field);
 	case SL_TYPE_INT:
 	case SL_TYPE_DURATION:
+	case SL_TYPE_RATE:
 		return bind_int(option, v, field);
 	case SL_TYPE_REAL:
 		return sl_get_double(v, field) ? 0 : -EINVAL;

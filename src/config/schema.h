@@ -3,7 +3,7 @@
  * Option tables put to work. A table row (struct sl_option) is the only place where an option exists; this turns
  * what a config says into a typed value and a typed value into a field of a stage's shared struct.
  *
- * The resolved form of an option is MessagePack: STRING, CHAR str; INT, SIZE, DURATION (ns) integer; REAL
+ * The resolved form of an option is MessagePack: STRING, CHAR str; INT, SIZE, DURATION and RATE (ns) integer; REAL
  * float; BOOL; CHOICE the index, an integer; STRINGS array of str; VALUES array. Absent options have no entry.
  * An INT row may list words in `choices` that stand for a number only known later ("auto"); the i-th word is -1 - i.
  */
@@ -17,10 +17,15 @@
 struct schema_values {
 	int64_t processes; /* SCHEMA_AUTO: one per core */
 	int64_t threads;
+	int64_t coroutines;
+	uint64_t stack_size;
 	int64_t queue;
 	uint64_t retain;
 	int order;    /* enum graph_order */
-	int on_error; /* enum graph_on_error */
+	int64_t rate; /* ns from one record to the next; 0: no limit */
+	int64_t timeout;
+	int64_t retries; /* SCHEMA_FOREVER: without end */
+	int on_error;    /* enum graph_on_error */
 	struct sl_strings partition;
 	int64_t restart;
 	int64_t restart_within;
@@ -29,6 +34,7 @@ struct schema_values {
 };
 
 #define SCHEMA_AUTO (-1)
+#define SCHEMA_FOREVER (-1)
 
 /* Options that every stage has: processes, threads, queue ... A NULL name ends it. Offsets are of schema_values. */
 extern const struct sl_option schema_common[];

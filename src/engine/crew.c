@@ -48,13 +48,41 @@ int crew_start(struct host *host, struct crew *crew, struct err *err)
 	return 0;
 }
 
+static void nudge(struct worker *worker)
+{
+	struct loop *loop = atomic_load(&worker->loop);
+
+	if (loop)
+		loop_nudge(loop);
+}
+
+void crew_rouse(struct crew *crew)
+{
+	if (crew->host->stage->coroutines == 0) {
+		(void)pthread_cond_signal(&crew->wake);
+		return;
+	}
+	for (uint32_t i = 0; i < crew->worker_count; i++) {
+		if (!crew->workers[i].is_hungry)
+			continue;
+		crew->workers[i].is_hungry = false;
+		nudge(&crew->workers[i]);
+	}
+}
+
+void crew_cancel(struct crew *crew)
+{
+	for (uint32_t i = 0; i < crew->worker_count; i++)
+		nudge(&crew->workers[i]);
+}
+
 void crew_give(struct crew *crew, struct job *job)
 {
 	(void)pthread_mutex_lock(&crew->lock);
-	job->next = NULL;
+	job->next_in_list = NULL;
 	*crew->todo.tail = job;
-	crew->todo.tail = &job->next;
-	(void)pthread_cond_signal(&crew->wake);
+	crew->todo.tail = &job->next_in_list;
+	crew_rouse(crew);
 	(void)pthread_mutex_unlock(&crew->lock);
 }
 
@@ -108,6 +136,8 @@ void crew_finish(struct crew *crew, bool is_complete)
 	crew->is_finishing = true;
 	crew->is_complete = is_complete;
 	(void)pthread_cond_broadcast(&crew->wake);
+	for (uint32_t i = 0; i < crew->worker_count; i++)
+		nudge(&crew->workers[i]);
 	(void)pthread_mutex_unlock(&crew->lock);
 }
 

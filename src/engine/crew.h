@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The crew: the workers of an instance and the queues between them and the pump. A job goes from the pump to one
- * worker and comes back; in between it belongs to that worker. The pump is woken through an eventfd.
+ * worker, or its records to several (segment.h), and comes back. The pump is woken through an eventfd; a worker by `wake`,
+ * one with coroutines, or a source, by its loop.
  *
  * Thread rules: crew_* functions are the pump's; everything behind them is in worker.c. One lock, named in
  * struct crew, never held over stage code.
@@ -21,8 +22,15 @@ struct job {
 	struct delivery *delivery; /* NULL: a source's cut */
 	uint64_t sequence;         /* in which the pump handed it out */
 	uint64_t bytes;            /* of the input: what may come back out of it */
+	uint32_t records;          /* of the input */
 	uint32_t want;             /* source: records */
 	size_t size_max;           /* source: bytes */
+
+	/* of a transform that takes single records: crew->lock */
+	bool is_begun;
+	uint32_t next; /* the first record that nobody has taken */
+	uint32_t left; /* records that are not done */
+	struct segment *segments;
 
 	/* answered */
 	struct outlet_output *outputs; /* one per port; NULL for a sink */
@@ -34,8 +42,8 @@ struct job {
 	uint64_t consumed, dead; /* records */
 	int64_t work_ns;
 
-	struct job *next;       /* in todo, done, or a worker's uncommitted */
-	struct job *next_begun; /* in begun */
+	struct job *next_in_list; /* todo, done, or a worker's uncommitted */
+	struct job *next_begun;   /* in begun */
 };
 
 void job_free(struct job *job);
@@ -60,6 +68,7 @@ struct crew {
 	struct job_list todo;
 	struct job_list done;
 	struct job_list begun; /* linked by next_begun */
+	uint32_t waiting;      /* workers in `wake` */
 	uint32_t started, stopped;
 	bool is_finishing;
 	bool is_complete; /* with is_finishing: end, not stop */
@@ -70,12 +79,16 @@ struct crew {
 
 /* Starts the workers; each runs the stage's start, then reports (crew_started). 0 or negative errno. */
 int crew_start(struct host *host, struct crew *crew, struct err *err);
+/* Under the lock: there is something in todo. */
+void crew_rouse(struct crew *crew);
 void crew_give(struct crew *crew, struct job *job);
 /* Takes what has come back since: the two lists are the caller's. */
 void crew_collect(struct crew *crew, struct job **ret_begun, struct job **ret_done);
 bool crew_has_started(struct crew *crew);
 /* 1 and the text: a worker failed and its process must exit; *ret_final: for good. */
 int crew_has_failed(struct crew *crew, struct err *err, bool *ret_final);
+/* A source was told to stop: whatever its workers wait for answers -ECANCELED. Any thread. */
+void crew_cancel(struct crew *crew);
 /* After the last job: every worker commits, runs finish and stop, and ends. */
 void crew_finish(struct crew *crew, bool is_complete);
 bool crew_has_stopped(struct crew *crew);

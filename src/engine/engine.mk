@@ -1,19 +1,22 @@
 # engine: the life of a stage process.
 noinst_LIBRARIES += libengine.a
-libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS)
+libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS)
 libengine_a_SOURCES = \
-	src/engine/context.c \
+	src/engine/attempt.c src/engine/attempt.h \
+	src/engine/callback.c \
 	src/engine/crew.c src/engine/crew.h \
 	src/engine/host.c src/engine/host.h \
 	src/engine/ledger.c src/engine/ledger.h \
 	src/engine/output.c src/engine/output.h \
 	src/engine/pump.c src/engine/pump.h \
 	src/engine/registry.c src/engine/registry.h \
+	src/engine/segment.c src/engine/segment.h \
+	src/engine/tasks.c src/engine/tasks.h \
 	src/engine/worker.c src/engine/worker.h
 
 # Beside the others at run time in the build folder; in libexec once installed.
 pkglibexec_PROGRAMS = sluice-stage
 sluice_stage_SOURCES = src/engine/stage_main.c
 nodist_EXTRA_sluice_stage_SOURCES = dummy.cxx
-sluice_stage_LDADD = libengine.a libstages.a liblink.a libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
+sluice_stage_LDADD = libengine.a libstages.a liblink.a $(TASK_LIBS) libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
 	$(ZMQ_LIBS) $(LIBCONFIG_LIBS) $(SQLITE_LIBS) -lpthread

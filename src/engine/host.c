@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,13 +21,14 @@ struct start {
 	char runtime[512];
 	int graph_fd;
 	int page_fd;
+	int shared_fd;
 };
 
 static int receive_start(int words, struct start *start)
 {
 	struct pollfd poll_words = { .fd = words, .events = POLLIN };
 	char *payload = malloc(WORD_PAYLOAD_MAX);
-	int fds[WORD_FDS_MAX] = { -1, -1 };
+	int fds[WORD_FDS_MAX] = { -1, -1, -1 };
 	size_t size = 0;
 	int r = payload ? 0 : -ENOMEM;
 
@@ -42,13 +42,14 @@ static int receive_start(int words, struct start *start)
 			r = 0;
 	}
 	if (r > 0 &&
-		(start->word.type != WORD_START || size >= sizeof(start->runtime) || fds[1] < 0))
+		(start->word.type != WORD_START || size >= sizeof(start->runtime) || fds[2] < 0))
 		r = -EPROTO;
 	if (r > 0) {
 		memcpy(start->runtime, payload, size);
 		start->runtime[size] = '\0';
 		start->graph_fd = fds[0];
 		start->page_fd = fds[1];
+		start->shared_fd = fds[2];
 	}
 	free(payload);
 	return r < 0 ? r : 0;
@@ -92,17 +93,17 @@ static int host_init(
 	host->page = page_map(start->page_fd, &r);
 	if (!host->page)
 		return err_set(err, r, "cannot map the counters: %s", err_name(r));
-	host->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (host->stop_fd < 0)
-		return err_set(err, -errno, "no eventfd: %s", err_name(errno));
+	host->shared_page = page_shared_map(start->shared_fd, &r);
+	if (!host->shared_page)
+		return err_set(err, r, "cannot map the shared page: %s", err_name(r));
 	for (int i = 0; i < PAGE_WORKERS_MAX; i++)
 		page_set(host->page->workers[i].state, PAGE_IDLE);
 	return 0;
 }
 
 /* Binds the options and opens the stage. */
-static int stage_open(struct host *host, struct sl_context *context,
-	struct schema_bound **ret_bound, struct err *err)
+static int stage_open(struct host *host, struct callback *callback, struct schema_bound **ret_bound,
+	struct err *err)
 {
 	int r;
 
@@ -112,11 +113,12 @@ static int stage_open(struct host *host, struct sl_context *context,
 	r = schema_bind(host->impl->options, host->stage->options, host->shared, ret_bound, err);
 	if (r < 0)
 		return r;
-	context_init(context, host, NULL);
+	callback_init(callback, host, NULL);
 	if (host->impl->open)
-		r = host->impl->open(context, host->shared);
+		r = host->impl->open(&callback->context, host->shared);
 	if (r < 0)
-		(void)err_set(err, r, "%s", context->err.text[0] ? context->err.text : err_name(r));
+		(void)err_set(
+			err, r, "%s", callback->err.text[0] ? callback->err.text : err_name(r));
 	return r;
 }
 
@@ -135,9 +137,8 @@ static void host_fini(struct host *host, struct schema_bound *bound, struct grap
 {
 	schema_free(bound);
 	free(host->shared);
-	if (host->stop_fd > 0)
-		(void)close(host->stop_fd);
 	page_unmap(host->page);
+	page_shared_unmap(host->shared_page);
 	graph_free(graph);
 }
 
@@ -147,22 +148,24 @@ int host_main(int words)
 	struct host host = { 0 };
 	struct graph *graph = NULL;
 	struct schema_bound *bound = NULL;
-	struct sl_context context;
+	struct callback callback;
 	struct err err = { 0 };
 	int status;
 
 	if (receive_start(words, &start) < 0)
 		return EXIT_FAILURE;
 	if (host_init(&host, &start, &graph, &err) < 0 ||
-		stage_open(&host, &context, &bound, &err) < 0) {
+		stage_open(&host, &callback, &bound, &err) < 0) {
 		status = say_failed(words, &host, &err);
 	} else {
 		status = pump_run(&host, words, start.runtime);
 		if (host.impl->close)
-			host.impl->close(&context, host.shared);
+			host.impl->close(&callback.context, host.shared);
+		loop_end();
 	}
 	(void)close(start.graph_fd);
 	(void)close(start.page_fd);
+	(void)close(start.shared_fd);
 	host_fini(&host, bound, graph);
 	return status;
 }

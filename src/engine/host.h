@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "config/graph.h"
 #include "stats/page.h"
+#include "task/task.h"
 #include <sluice/stage.h>
 
 struct host {
@@ -30,20 +31,28 @@ struct host {
 	uint64_t run;
 	void *shared; /* the stage's shared struct */
 	struct page *page;
-	int stop_fd;          /* eventfd, readable for ever once a stop was asked for */
+	struct page_shared *shared_page;
 	atomic_bool stopping; /* a source reads no more */
 };
 
-/* What a callback is given: which host, which worker, and room for its error. One thread. */
-struct sl_context {
+/*
+ * What stands behind the sl_context that a callback is given, and those of the members of its groups: which host, which
+ * worker, and what the callback has said. One thread.
+ */
+struct callback {
+	struct sl_context context; /* of the thread itself; a task has its own */
 	struct host *host;
 	struct page_worker *slot; /* NULL: not a worker */
 	uint64_t dead;            /* records rejected since it was last taken back to 0 */
 	bool must_stop;           /* a record was rejected under on_error = "stop" */
-	struct err err;           /* what sl_error said last */
+	int64_t retry_at;         /* what sl_retry asked for */
+	struct err err;           /* what sl_error or sl_retry said last */
 };
 
-void context_init(struct sl_context *ctx, struct host *host, struct page_worker *slot);
+void callback_init(struct callback *callback, struct host *host, struct page_worker *slot);
+/* As sl_reject, with a reason that is known. */
+void callback_reject(
+	struct callback *callback, const char *where, struct sl_value record, const char *reason);
 
 /* The life of a stage process, from START to its exit status. `words` is the socket to the supervisor. */
 int host_main(int words);

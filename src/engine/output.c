@@ -113,3 +113,19 @@ int output_make(const struct host *host, uint32_t port, const struct batch_head 
 	*ret = output;
 	return 0;
 }
+
+int output_make_all(const struct host *host, struct job *job, const struct batch_head *head,
+	struct sl_writer *const *writers)
+{
+	int r = 0;
+
+	job->outputs = calloc(host->stage->port_count, sizeof(*job->outputs));
+	if (!job->outputs)
+		return -ENOMEM;
+	job->port_count = host->stage->port_count;
+	for (uint32_t i = 0; i < job->port_count && r == 0; i++) {
+		(void)page_add(host->page->records_out, writers[i]->count);
+		r = output_make(host, i, head, writers[i], &job->outputs[i]);
+	}
+	return r;
+}

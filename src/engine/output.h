@@ -6,7 +6,7 @@
 #ifndef ENGINE_OUTPUT_H
 #define ENGINE_OUTPUT_H
 
-#include "engine/host.h"
+#include "engine/crew.h"
 #include "link/outlet.h"
 
 /*
@@ -14,5 +14,9 @@
  */
 int output_make(const struct host *host, uint32_t port, const struct batch_head *head,
 	struct sl_writer *w, struct outlet_output *ret);
+
+/* The outputs of all ports of a job, from the writers of a stage. 0 or -ENOMEM. */
+int output_make_all(const struct host *host, struct job *job, const struct batch_head *head,
+	struct sl_writer *const *writers);
 
 #endif

@@ -46,6 +46,7 @@ struct pump {
 	struct delivery *ready; /* in order, not begun */
 	uint32_t ready_count;
 	uint32_t in_work; /* jobs out */
+	uint64_t records_in_work;
 	uint64_t in_work_bytes;
 	uint64_t given;    /* jobs ever handed out: their sequence */
 	uint64_t taken;    /* the sequence that leaves next, under order = "keep" */
@@ -224,13 +225,24 @@ static void job_done(struct pump *pump, struct job *job)
 
 /* --- the crew ----------------------------------------------------------------------------------- */
 
-/* About 20 ms of this instance's work, but not more than downstream wishes. */
+/*
+ * About 20 ms of this instance's work: what it does at once, by how long one record takes.
+ */
+static uint32_t own_wish(const struct pump *pump)
+{
+	const struct graph_stage *stage = pump->host->stage;
+	double wish;
+
+	if (pump->ns_per_record <= 0)
+		return graph_first_wish(stage);
+	wish = WORK_TARGET * (double)graph_concurrency(stage) / pump->ns_per_record;
+	return wish > UINT32_MAX ? UINT32_MAX : (uint32_t)wish;
+}
+
+/* ... but not more than downstream wishes. */
 static uint32_t pump_wish(const struct pump *pump)
 {
-	double own = pump->ns_per_record > 0 ? (double)WORK_TARGET * pump->host->stage->threads /
-						       pump->ns_per_record
-					     : 1;
-	uint32_t wish = own > UINT32_MAX ? UINT32_MAX : (uint32_t)own;
+	uint32_t wish = own_wish(pump);
 
 	for (uint32_t i = 0; i < pump->outlet_count; i++) {
 		uint32_t below = outlet_wish(pump->outlets[i]);
@@ -267,6 +279,7 @@ static void job_refused(struct job *job)
 
 static void job_leaves(struct pump *pump, struct job *job)
 {
+	pump->in_work_bytes -= job->bytes;
 	if (job->is_refused)
 		job_refused(job);
 	else
@@ -277,17 +290,17 @@ static void job_leaves(struct pump *pump, struct job *job)
 static void job_back(struct pump *pump, struct job *job)
 {
 	pump->in_work--;
-	pump->in_work_bytes -= job->bytes;
+	pump->records_in_work -= job->records;
 	measure(pump, job);
 	if (pump->host->stage->order == GRAPH_ORDER_ANY || pump->host->impl->role == SL_SINK) {
 		job_leaves(pump, job);
 		return;
 	}
-	LL_INSERT_INORDER(pump->early, job, by_sequence);
+	LL_INSERT_INORDER2(pump->early, job, by_sequence, next_in_list);
 	while (pump->early && pump->early->sequence == pump->taken) {
 		struct job *first = pump->early;
 
-		LL_DELETE(pump->early, first);
+		LL_DELETE2(pump->early, first, next_in_list);
 		pump->taken++;
 		job_leaves(pump, first);
 	}
@@ -304,7 +317,7 @@ static void read_crew(struct pump *pump)
 		if (job->delivery)
 			inlet_grant(job->delivery->inlet, job->delivery, pump_wish(pump));
 	for (struct job *job = done; job; job = next) {
-		next = job->next;
+		next = job->next_in_list;
 		job_back(pump, job);
 	}
 	if (crew_has_failed(&pump->crew, &err, &is_final))
@@ -333,6 +346,7 @@ static void give(struct pump *pump, struct job *job)
 {
 	job->sequence = pump->given++;
 	pump->in_work++;
+	pump->records_in_work += job->records;
 	pump->in_work_bytes += job->bytes;
 	crew_give(&pump->crew, job);
 }
@@ -364,6 +378,7 @@ static void give_delivery(struct pump *pump, struct delivery *delivery)
 	pump->ready_count--;
 	job->delivery = delivery;
 	job->bytes = delivery->batch->size;
+	job->records = delivery->batch->head.count;
 	if (delivery->batch->head.again)
 		(void)page_add(pump->host->page->batches_again, 1);
 	give(pump, job);
@@ -403,10 +418,18 @@ static void hand_out_cuts(struct pump *pump)
 		give_cut(pump);
 }
 
+/* A batch for each thread; with coroutines, as many records as there are tasks. A sink takes all, to group its commits. */
+static bool has_hands(const struct pump *pump)
+{
+	const struct graph_stage *stage = pump->host->stage;
+
+	if (pump->host->impl->role == SL_SINK || pump->in_work < stage->threads)
+		return true;
+	return stage->coroutines > 0 && pump->records_in_work < graph_concurrency(stage);
+}
+
 static void hand_out(struct pump *pump)
 {
-	uint32_t limit =
-		pump->host->impl->role == SL_SINK ? UINT32_MAX : pump->host->stage->threads;
 	struct delivery *delivery;
 
 	if (pump->state != INSTANCE_RUNNING && pump->state != INSTANCE_DRAINING)
@@ -415,7 +438,7 @@ static void hand_out(struct pump *pump)
 		hand_out_cuts(pump);
 		return;
 	}
-	while (pump->in_work < limit && (delivery = next_delivery(pump)))
+	while (has_hands(pump) && (delivery = next_delivery(pump)))
 		give_delivery(pump, delivery);
 }
 
@@ -520,10 +543,8 @@ static void word_for_outlet(struct outlet *outlet, const struct word *word)
 
 static void stop_source(struct pump *pump)
 {
-	uint64_t one = 1;
-
 	atomic_store(&pump->host->stopping, true);
-	(void)!write(pump->host->stop_fd, &one, sizeof(one));
+	crew_cancel(&pump->crew);
 }
 
 static void hear_word(struct pump *pump, const struct word *word)

@@ -43,15 +43,15 @@ static int check(
 {
 	struct graph_stage node = { .name = name, .processes = 1, .threads = 1 };
 	struct host host = { .stage = &node, .impl = stage };
-	struct sl_context context;
+	struct callback callback;
 	int r;
 
 	if (!stage->check)
 		return 0;
-	context_init(&context, &host, NULL);
-	r = stage->check(&context, shared);
+	callback_init(&callback, &host, NULL);
+	r = stage->check(&callback.context, shared);
 	if (r < 0)
-		(void)err_set(err, r, "%s", context.err.text[0] ? context.err.text : err_name(r));
+		(void)err_set(err, r, "%s", callback.err.text[0] ? callback.err.text : err_name(r));
 	return r;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See worker.h. A worker takes a job, runs the stage over it, hands it back. A sink's jobs are handed back after the commit
+ * See worker.h. A worker takes a job, or its share of one, runs the stage over it, hands it back. A sink's jobs are handed back after the commit
  * that covers them: when the group is large, has waited long enough, or nothing more is at hand.
  */
 #include "engine/worker.h"
@@ -11,12 +11,18 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/log.h"
+#include "base/units.h"
+#include "engine/attempt.h"
 #include "engine/output.h"
+#include "engine/segment.h"
+#include "engine/tasks.h"
 
 #define COMMIT_INTERVAL (50 * NSEC_PER_MSEC)
 #define COMMIT_BYTES (4u << 20)
+#define HELD_QUIET (10 * NSEC_PER_SEC)
 
-static void wake_pump(struct crew *crew)
+void worker_wake_pump(struct crew *crew)
 {
 	uint64_t one = 1;
 
@@ -24,60 +30,161 @@ static void wake_pump(struct crew *crew)
 	(void)!write(crew->wake_fd, &one, sizeof(one));
 }
 
-static void post_done(struct crew *crew, struct job *first, struct job **last)
+void worker_done(struct crew *crew, struct job *first, struct job **last)
 {
 	(void)pthread_mutex_lock(&crew->lock);
 	*crew->done.tail = first;
 	crew->done.tail = last;
 	(void)pthread_mutex_unlock(&crew->lock);
-	wake_pump(crew);
+	worker_wake_pump(crew);
 }
 
-static void fail(struct worker *worker, int error)
+void worker_fail(struct crew *crew, struct callback *callback, int error)
 {
-	struct crew *crew = worker->crew;
-	struct err *err = &worker->context.err;
+	struct err *err = &callback->err;
 
 	if (err->text[0] == '\0')
 		(void)err_set(err, error, "%s: %s", crew->host->impl->name, err_name(error));
 	(void)pthread_mutex_lock(&crew->lock);
 	if (!crew->has_failed) {
 		crew->has_failed = true;
-		crew->is_final = worker->context.must_stop;
+		crew->is_final = callback->must_stop;
 		crew->err = *err;
 	}
 	(void)pthread_mutex_unlock(&crew->lock);
-	wake_pump(crew);
+	worker_wake_pump(crew);
 }
 
 static void slot_enter(struct worker *worker)
 {
-	(void)page_add(worker->context.slot->calls, 1);
-	page_set(worker->context.slot->state, PAGE_BUSY);
+	(void)page_add(worker->slot->calls, 1);
+	page_set(worker->slot->state, PAGE_BUSY);
 }
 
 static void slot_leave(struct worker *worker)
 {
-	page_set(worker->context.slot->state, PAGE_IDLE);
+	page_set(worker->slot->state, PAGE_IDLE);
 }
 
-/* --- the three roles ---------------------------------------------------------------------------- */
-
-static int make_outputs(struct worker *worker, struct job *job, const struct batch_head *head)
+/* What a callback left open that it must not. */
+static void check_left(const char *what)
 {
-	const struct host *host = worker->crew->host;
-	int r = 0;
+	struct loop *loop = loop_of_thread();
 
-	job->outputs = calloc(host->stage->port_count, sizeof(*job->outputs));
-	if (!job->outputs)
-		return -ENOMEM;
-	job->port_count = host->stage->port_count;
-	for (uint32_t i = 0; i < job->port_count && r == 0; i++) {
-		(void)page_add(host->page->records_out, worker->writers[i].count);
-		r = output_make(host, i, head, &worker->writers[i], &job->outputs[i]);
-	}
-	return r;
+	if (loop)
+		task_check_left(&loop->root, what);
 }
+
+/* --- taking records ------------------------------------------------------------------------------- */
+
+bool worker_accept(struct crew *crew, struct job *job)
+{
+	struct page *page = crew->host->page;
+
+	if (!job->delivery)
+		return true;
+	(void)page_add(page->records_in, job->delivery->batch->head.count);
+	(void)page_add(page->batches_in, 1);
+	if (batch_check(job->delivery->batch) == 0)
+		return true;
+	job->is_refused = true;
+	worker_done(crew, job, &job->next_in_list);
+	return false;
+}
+
+/* Under the lock. */
+static struct job *pop(struct crew *crew)
+{
+	struct job *job = crew->todo.head;
+
+	crew->todo.head = job->next_in_list;
+	if (!crew->todo.head)
+		crew->todo.tail = &crew->todo.head;
+	job->next_in_list = NULL;
+	return job;
+}
+
+static void push_front(struct crew *crew, struct job *job)
+{
+	job->next_in_list = crew->todo.head;
+	if (!crew->todo.head)
+		crew->todo.tail = &job->next_in_list;
+	crew->todo.head = job;
+}
+
+static void note_begun(struct crew *crew, struct job *job)
+{
+	job->is_begun = true;
+	job->next_begun = NULL;
+	*crew->begun.tail = job;
+	crew->begun.tail = &job->next_begun;
+}
+
+/* This worker's part of `count` records: others that have nothing to do get theirs. */
+static uint32_t share_of(const struct worker *worker, uint32_t count, uint32_t limit)
+{
+	const struct crew *crew = worker->crew;
+	uint64_t mine = 1, all = 1 + (uint64_t)crew->waiting;
+	uint64_t share;
+
+	if (crew->host->stage->coroutines > 0) {
+		mine = limit;
+		all = 0;
+		for (uint32_t i = 0; i < crew->worker_count; i++)
+			all += crew->host->stage->coroutines - page_get(crew->workers[i].in_hand);
+		all = all < mine ? mine : all;
+	}
+	share = (count * mine + all - 1) / all;
+	return share < limit ? (uint32_t)share : limit;
+}
+
+/* Takes the first job that is new out of the queue, checks it, and puts it back to be shared. Under the lock. */
+static bool begin_first(struct crew *crew)
+{
+	struct job *job = pop(crew);
+	bool is_good;
+
+	note_begun(crew, job);
+	(void)pthread_mutex_unlock(&crew->lock);
+	worker_wake_pump(crew);
+	is_good = worker_accept(crew, job);
+	(void)pthread_mutex_lock(&crew->lock);
+	if (!is_good)
+		return false;
+	job->left = job->delivery->batch->head.count;
+	push_front(crew, job);
+	return true;
+}
+
+bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch)
+{
+	struct crew *crew = worker->crew;
+	struct job *job;
+	uint32_t share, count;
+
+	(void)pthread_mutex_lock(&crew->lock);
+	while (crew->todo.head && !crew->todo.head->is_begun && !begin_first(crew))
+		;
+	job = crew->todo.head;
+	if (!job) {
+		(void)pthread_mutex_unlock(&crew->lock);
+		return false;
+	}
+	count = job->delivery->batch->head.count - job->next;
+	share = share_of(worker, count, limit);
+	*ret_stretch = (struct stretch){ .job = job, .at = job->next, .end = job->next + share };
+	job->next += share;
+	if (share == count)
+		(void)pop(crew);
+	if (crew->host->stage->coroutines > 0)
+		(void)page_add(worker->in_hand, share);
+	if (crew->todo.head)
+		crew_rouse(crew);
+	(void)pthread_mutex_unlock(&crew->lock);
+	return true;
+}
+
+/* --- the roles ---------------------------------------------------------------------------------- */
 
 static int run_source(struct worker *worker, struct job *job)
 {
@@ -91,8 +198,12 @@ static int run_source(struct worker *worker, struct job *job)
 	job->is_canceled = worker->has_ended;
 	if (job->is_canceled)
 		return 0;
-	r = host->impl->produce(&worker->context, host->shared, worker->own, &job->cut);
-	if (r == -ECANCELED && sl_is_stopping(&worker->context)) {
+	r = attempt_rate(host, &worker->callback.context, worker->owed);
+	worker->owed = 0;
+	if (r == 0)
+		r = host->impl->produce(
+			&worker->callback.context, host->shared, worker->own, &job->cut);
+	if (r == -ECANCELED && atomic_load(&host->stopping)) {
 		job->is_canceled = true;
 		sl_writer_reset(&worker->writers[0]);
 		return 0;
@@ -102,6 +213,7 @@ static int run_source(struct worker *worker, struct job *job)
 	job->is_end = r == SL_END;
 	worker->has_ended = job->is_end;
 	job->consumed = worker->writers[0].count;
+	worker->owed = worker->writers[0].count;
 	head.id = (struct batch_id){
 		.run = host->run,
 		.origin = job->cut.origin,
@@ -109,48 +221,25 @@ static int run_source(struct worker *worker, struct job *job)
 		.end = job->cut.end,
 	};
 	head.origin_done = job->cut.origin_done;
-	(void)page_add(host->page->records_in, job->consumed + worker->context.dead);
-	return make_outputs(worker, job, &head);
+	(void)page_add(host->page->records_in, job->consumed + worker->callback.dead);
+	return output_make_all(host, job, &head, worker->outputs);
 }
 
-static int transform_records(struct worker *worker, struct job *job)
-{
-	struct host *host = worker->crew->host;
-	const struct sl_batch *in = job->delivery->batch;
-
-	for (uint32_t i = 0; i < in->head.count; i++) {
-		int r = host->impl->transform(&worker->context, host->shared, worker->own,
-			sl_batch_record(in, i), worker->outputs);
-
-		if (r < 0)
-			return r;
-		for (uint32_t p = 0; p < host->stage->port_count; p++)
-			sl_record_abandon(&worker->writers[p]);
-		job->consumed += r == 0;
-		(void)page_add(worker->context.slot->calls, 1);
-	}
-	return 0;
-}
-
+/* A stage that takes whole batches. */
 static int run_transform(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
 	const struct sl_batch *in = job->delivery->batch;
 	int64_t consumed = 0;
-	int r;
+	int r = attempt_rate(host, &worker->callback.context, in->head.count);
 
-	if (host->impl->transform) {
-		r = transform_records(worker, job);
-		if (r < 0)
-			return r;
-	} else if (in->head.count > 0) {
+	if (r == 0 && in->head.count > 0)
 		consumed = host->impl->transform_batch(
-			&worker->context, host->shared, worker->own, in, worker->outputs);
-		if (consumed < 0)
-			return (int)consumed;
-		job->consumed = (uint64_t)consumed;
-	}
-	return make_outputs(worker, job, &in->head);
+			&worker->callback.context, host->shared, worker->own, in, worker->outputs);
+	if (r < 0 || consumed < 0)
+		return r < 0 ? r : (int)consumed;
+	job->consumed = (uint64_t)consumed;
+	return output_make_all(host, job, &in->head, worker->outputs);
 }
 
 static int run_sink(struct worker *worker, struct job *job)
@@ -158,11 +247,13 @@ static int run_sink(struct worker *worker, struct job *job)
 	struct host *host = worker->crew->host;
 	const struct sl_batch *in = job->delivery->batch;
 	int64_t consumed = 0;
+	int r = attempt_rate(host, &worker->callback.context, in->head.count);
 
-	if (in->head.count > 0)
-		consumed = host->impl->write(&worker->context, host->shared, worker->own, in);
-	if (consumed < 0)
-		return (int)consumed;
+	if (r == 0 && in->head.count > 0)
+		consumed =
+			host->impl->write(&worker->callback.context, host->shared, worker->own, in);
+	if (r < 0 || consumed < 0)
+		return r < 0 ? r : (int)consumed;
 	job->consumed = (uint64_t)consumed;
 	return 0;
 }
@@ -176,11 +267,12 @@ static int commit(struct worker *worker)
 		return 0;
 	slot_enter(worker);
 	if (host->impl->commit)
-		r = host->impl->commit(&worker->context, host->shared, worker->own);
+		r = host->impl->commit(&worker->callback.context, host->shared, worker->own);
+	check_left("commit");
 	slot_leave(worker);
 	if (r < 0)
 		return r;
-	post_done(worker->crew, worker->uncommitted, worker->uncommitted_tail);
+	worker_done(worker->crew, worker->uncommitted, worker->uncommitted_tail);
 	worker->uncommitted = NULL;
 	worker->uncommitted_tail = &worker->uncommitted;
 	worker->uncommitted_bytes = 0;
@@ -191,9 +283,9 @@ static int keep_uncommitted(struct worker *worker, struct job *job)
 {
 	if (!worker->uncommitted)
 		worker->commit_at = clock_now() + COMMIT_INTERVAL;
-	job->next = NULL;
+	job->next_in_list = NULL;
 	*worker->uncommitted_tail = job;
-	worker->uncommitted_tail = &job->next;
+	worker->uncommitted_tail = &job->next_in_list;
 	worker->uncommitted_bytes += job->bytes;
 	if (worker->uncommitted_bytes >= COMMIT_BYTES || clock_now() >= worker->commit_at)
 		return commit(worker);
@@ -214,67 +306,87 @@ static int run_role(struct worker *worker, struct job *job)
 	}
 }
 
+static void note_time(struct worker *worker, int64_t ns)
+{
+	struct page *page = worker->crew->host->page;
+
+	(void)page_add(worker->slot->in_calls_ns, ns);
+	if (page_get(page->first_record_ns) == 0)
+		page_set(page->first_record_ns, clock_now());
+}
+
 static int run_job(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
 	int64_t begin = clock_now();
-	int r = 0;
+	int r;
 
-	worker->context.dead = 0;
-	if (job->delivery) {
-		r = batch_check(job->delivery->batch);
-		(void)page_add(host->page->records_in, job->delivery->batch->head.count);
-		(void)page_add(host->page->batches_in, 1);
-	}
-	if (r < 0) {
-		job->is_refused = true;
-		post_done(worker->crew, job, &job->next);
+	if (!worker_accept(worker->crew, job))
 		return 0;
-	}
+	worker->callback.dead = 0;
 	slot_enter(worker);
 	r = run_role(worker, job);
+	check_left("a callback");
 	slot_leave(worker);
-	job->dead = worker->context.dead;
+	job->dead = worker->callback.dead;
 	job->work_ns = clock_now() - begin;
-	if (page_get(host->page->first_record_ns) == 0)
-		page_set(host->page->first_record_ns, clock_now());
-	if (r == 0 && worker->context.must_stop)
+	note_time(worker, job->work_ns);
+	if (r == 0 && worker->callback.must_stop)
 		r = -EINVAL;
 	if (r < 0 || host->impl->role == SL_SINK)
 		return r < 0 ? r : keep_uncommitted(worker, job);
-	post_done(worker->crew, job, &job->next);
+	worker_done(worker->crew, job, &job->next_in_list);
 	return 0;
 }
 
-/* The next job; NULL: the end. A sink that finds nothing at hand is told by *ret_idle instead. */
+/* Records of a batch, one after the other. */
+static int run_stretch(struct worker *worker, const struct stretch *stretch)
+{
+	struct host *host = worker->crew->host;
+	struct segment *segment = segment_new(host, stretch->job, stretch->at);
+	int64_t begin = clock_now();
+	int64_t work;
+	int r = segment ? 0 : -ENOMEM;
+
+	slot_enter(worker);
+	for (uint32_t i = stretch->at; i < stretch->end && r == 0; i++) {
+		r = segment_run(host, segment, &worker->callback.context, worker->own);
+		(void)page_add(worker->slot->calls, 1);
+	}
+	slot_leave(worker);
+	if (r < 0 || worker->callback.must_stop)
+		return r < 0 ? r : -EINVAL;
+	work = clock_now() - begin;
+	note_time(worker, work);
+	r = segment_end(worker->crew, segment, work);
+	if (r > 0)
+		worker_done(worker->crew, stretch->job, &stretch->job->next_in_list);
+	return r < 0 ? r : 0;
+}
+
+/* The next whole job; NULL: the end. A sink that finds nothing at hand is told by *ret_idle instead. */
 static struct job *next_job(struct worker *worker, bool *ret_idle)
 {
 	struct crew *crew = worker->crew;
-	struct job *job;
+	struct job *job = NULL;
 
 	*ret_idle = false;
 	(void)pthread_mutex_lock(&crew->lock);
 	while (!crew->todo.head && !crew->is_finishing && !worker->uncommitted)
 		(void)pthread_cond_wait(&crew->wake, &crew->lock);
-	job = crew->todo.head;
-	if (job) {
-		crew->todo.head = job->next;
-		if (!crew->todo.head)
-			crew->todo.tail = &crew->todo.head;
-		job->next = NULL;
-		job->next_begun = NULL;
-		*crew->begun.tail = job;
-		crew->begun.tail = &job->next_begun;
+	if (crew->todo.head) {
+		job = pop(crew);
+		note_begun(crew, job);
 	} else if (!crew->is_finishing || worker->uncommitted) {
 		*ret_idle = true;
 	}
 	(void)pthread_mutex_unlock(&crew->lock);
 	if (job)
-		wake_pump(crew);
+		worker_wake_pump(crew);
 	return job;
 }
 
-static int work(struct worker *worker)
+static int work_on_jobs(struct worker *worker)
 {
 	for (;;) {
 		bool is_idle;
@@ -289,20 +401,113 @@ static int work(struct worker *worker)
 	}
 }
 
+/* False: the end. */
+static bool wait_for_records(struct crew *crew)
+{
+	bool has_ended;
+
+	(void)pthread_mutex_lock(&crew->lock);
+	crew->waiting++;
+	while (!crew->todo.head && !crew->is_finishing)
+		(void)pthread_cond_wait(&crew->wake, &crew->lock);
+	crew->waiting--;
+	has_ended = !crew->todo.head;
+	(void)pthread_mutex_unlock(&crew->lock);
+	return !has_ended;
+}
+
+static int work_on_records(struct worker *worker)
+{
+	struct stretch stretch;
+	int r = 0;
+
+	while (r == 0 && wait_for_records(worker->crew))
+		if (worker_take(worker, UINT32_MAX, &stretch))
+			r = run_stretch(worker, &stretch);
+	return r;
+}
+
+static int work(struct worker *worker)
+{
+	const struct host *host = worker->crew->host;
+
+	if (host->stage->coroutines > 0)
+		return tasks_run(worker);
+	return host->impl->transform ? work_on_records(worker) : work_on_jobs(worker);
+}
+
+/* --- beginning and end -------------------------------------------------------------------------- */
+
+/* A task kept its worker's thread for long. Said once in a while: it is nearly always the same one. */
+static void on_held(struct loop *loop, int64_t ns)
+{
+	struct worker *worker = loop->setup->user;
+	char text[32];
+
+	if (loop->now < worker->held_quiet_until)
+		return;
+	worker->held_quiet_until = loop->now + HELD_QUIET;
+	log_write(LOG_LEVEL_WARNING,
+		"a task held its worker for %s, and all its other tasks waited: such work is for "
+		"threads or processes, or for sl_offload",
+		units_print_duration(ns, text, sizeof(text)));
+}
+
+static void on_nudge(struct loop *loop)
+{
+	const struct worker *worker = loop->setup->user;
+
+	if (worker->crew->host->impl->role == SL_SOURCE &&
+		atomic_load(&worker->crew->host->stopping))
+		task_cancel(&loop->root);
+}
+
+/* A loop is made at the first wait; where others must be able to wake it, now. */
+static int prepare_loop(struct worker *worker)
+{
+	const struct host *host = worker->crew->host;
+	struct loop *loop;
+
+	worker->setup = (struct loop_setup){
+		.name = host->stage->name,
+		.stack_size = host->stage->stack_size,
+		.slot = worker->slot,
+		.on_nudge = on_nudge,
+		.on_held = on_held,
+		.user = worker,
+	};
+	loop_set_up(&worker->setup);
+	if (host->stage->coroutines == 0 && host->impl->role != SL_SOURCE)
+		return 0;
+	loop = loop_get();
+	atomic_store(&worker->loop, loop);
+	return loop ? 0 : -errno;
+}
+
 static int begin(struct worker *worker)
 {
 	struct host *host = worker->crew->host;
-	int r = 0;
+	int r = prepare_loop(worker);
 
-	if (host->impl->start)
-		r = host->impl->start(&worker->context, host->shared, worker->own);
+	if (r == 0 && host->impl->start)
+		r = host->impl->start(&worker->callback.context, host->shared, worker->own);
+	check_left("start");
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&worker->crew->lock);
 	worker->crew->started++;
 	(void)pthread_mutex_unlock(&worker->crew->lock);
-	wake_pump(worker->crew);
+	worker_wake_pump(worker->crew);
 	return 0;
+}
+
+/* A source that was cancelled may wait again in its last callbacks. */
+static void forget_cancel(void)
+{
+	struct loop *loop = loop_of_thread();
+
+	if (loop)
+		loop->root.is_canceled = false;
 }
 
 static int end(struct worker *worker)
@@ -311,19 +516,23 @@ static int end(struct worker *worker)
 	struct host *host = crew->host;
 	int r = 0;
 
+	atomic_store(&worker->loop, NULL);
+	forget_cancel();
 	slot_enter(worker);
 	if (host->impl->finish)
 		r = host->impl->finish(
-			&worker->context, host->shared, worker->own, crew->is_complete);
+			&worker->callback.context, host->shared, worker->own, crew->is_complete);
 	if (r == 0 && host->impl->stop)
-		host->impl->stop(&worker->context, host->shared, worker->own);
+		host->impl->stop(&worker->callback.context, host->shared, worker->own);
+	check_left("stop");
 	slot_leave(worker);
 	if (r < 0)
 		return r;
+	loop_end();
 	(void)pthread_mutex_lock(&crew->lock);
 	crew->stopped++;
 	(void)pthread_mutex_unlock(&crew->lock);
-	wake_pump(crew);
+	worker_wake_pump(crew);
 	return 0;
 }
 
@@ -337,7 +546,7 @@ static void *worker_main(void *user)
 	if (r == 0)
 		r = end(worker);
 	if (r < 0)
-		fail(worker, r);
+		worker_fail(worker->crew, &worker->callback, r);
 	return NULL;
 }
 
@@ -350,7 +559,8 @@ int worker_start(struct worker *worker, struct crew *crew, uint32_t index)
 
 	worker->crew = crew;
 	worker->uncommitted_tail = &worker->uncommitted;
-	context_init(&worker->context, host, &host->page->workers[index % PAGE_WORKERS_MAX]);
+	worker->slot = &host->page->workers[index % PAGE_WORKERS_MAX];
+	callback_init(&worker->callback, host, worker->slot);
 	worker->own = calloc(1, host->impl->worker_size + 1);
 	worker->writers = calloc(ports + 1, sizeof(*worker->writers));
 	worker->outputs = calloc(ports + 1, sizeof(struct sl_writer *));

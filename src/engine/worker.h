@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* A worker: one thread that runs stage code, one job at a time. See crew.h for how it meets the pump. */
+/*
+ * A worker: one thread that runs stage code: one job, or a part of one, at a time; or with coroutines as many records as it
+ * may have tasks (tasks.h). See crew.h for how it meets the pump.
+ */
 #ifndef ENGINE_WORKER_H
 #define ENGINE_WORKER_H
 
@@ -8,16 +11,39 @@
 struct worker {
 	struct crew *crew;
 	pthread_t thread;
-	struct sl_context context;
-	void *own;                  /* the stage's worker struct */
-	struct sl_writer *writers;  /* one per port, reused */
-	struct sl_writer **outputs; /* pointers to them, as the stage wants them */
-	bool has_ended;             /* source: produce said SL_END; it is not called again */
-	struct job *uncommitted;    /* sink: written, not committed; in order */
+	struct page_worker *slot;
+	struct callback callback;
+	void *own;                   /* the stage's worker struct */
+	struct sl_writer *writers;   /* one per port, for whole batches */
+	struct sl_writer **outputs;  /* pointers to them, as the stage wants them */
+	_Atomic(struct loop *) loop; /* of a source, or with coroutines: to wake it */
+	_Atomic uint32_t in_hand;    /* records of its tasks */
+	bool is_hungry;              /* has room for more, and waits: crew->lock */
+	struct loop_setup setup;
+	int64_t held_quiet_until;
+	uint32_t owed;           /* source: records put whose rate is to be waited for */
+	bool has_ended;          /* source: produce said SL_END; it is not called again */
+	struct job *uncommitted; /* sink: written, not committed; in order */
 	struct job **uncommitted_tail;
 	uint64_t uncommitted_bytes;
 	int64_t commit_at; /* monotonic: at the latest */
 };
+
+/* For tasks.c: to the pump. */
+void worker_done(struct crew *crew, struct job *first, struct job **last);
+void worker_fail(struct crew *crew, struct callback *callback, int error);
+void worker_wake_pump(struct crew *crew);
+/*
+ * The next records to be done, [at, end) of a job; at most `limit`, and not more than this worker's share. False: none at hand.
+ * An empty batch is a stretch without records, to be ended too.
+ */
+struct stretch {
+	struct job *job;
+	uint32_t at, end;
+};
+bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch);
+/* A batch that comes into the stage: counts it, and checks its payload. False: refused and handed back. */
+bool worker_accept(struct crew *crew, struct job *job);
 
 int worker_start(struct worker *worker, struct crew *crew, uint32_t index);
 void worker_join(struct worker *worker);

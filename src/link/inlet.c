@@ -146,7 +146,7 @@ int inlet_peer_up(struct inlet *inlet, uint32_t instance, uint32_t epoch, struct
 	peer->state = next;
 	peer->epoch = epoch;
 	peer->pings = 0;
-	peer->wish = 1;
+	peer->wish = graph_first_wish(&inlet->env->graph->stages[inlet->env->stage]);
 	peer_send(peer, frame, frame_put_hello(frame, &hello));
 	return 0;
 }

@@ -125,7 +125,7 @@ static int edge_init(struct outlet *outlet, struct edge *edge, uint32_t link)
 		return -ENOMEM;
 	for (uint32_t i = 0; i < edge->to->processes; i++) {
 		edge->peers[i].instance = i;
-		edge->peers[i].wish = 1;
+		edge->peers[i].wish = graph_first_wish(edge->to);
 	}
 	return 0;
 }
@@ -875,7 +875,7 @@ void outlet_peer_gone(struct outlet *outlet, uint32_t stage, uint32_t instance, 
 	peer->min_epoch = epoch + 1;
 	peer->state = outlet_peer_next(peer->state, OUTLET_PEER_GONE);
 	peer->routing_size = 0;
-	peer->wish = 1;
+	peer->wish = graph_first_wish(edge->to);
 	DL_FOREACH_SAFE(peer->sent, duty, next)
 	{
 		DL_DELETE(peer->sent, duty);

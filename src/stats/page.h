@@ -14,14 +14,28 @@
 
 enum page_worker_state { PAGE_IDLE, PAGE_BUSY, PAGE_WAITING };
 
+/*
+ * A worker's time. Of the wall time since it started: cpu_ns computing; in_calls_ns inside stage code, with coroutines of
+ * all tasks together; waited_ns the part of that which stage code spent in waits of task.h.
+ */
 struct page_worker {
 	_Atomic uint32_t state;
 	_Atomic uint64_t
 		calls; /* into stage code: a worker that is busy while this stands still is hung */
+	_Atomic int64_t cpu_ns;
+	_Atomic int64_t in_calls_ns;
+	_Atomic int64_t waited_ns;
+	_Atomic uint64_t held; /* times that a task kept its worker for over 100 ms */
+	_Atomic int64_t held_max_ns;
+	_Atomic uint64_t tasks; /* alive now */
+	_Atomic uint64_t tasks_max;
+	_Atomic uint64_t
+		stack_deepest;      /* bytes of a task's stack that were touched at most, sampled */
+	_Atomic uint64_t unguarded; /* stacks without a guard page */
 };
 
 /* What holds the instance up, for people. */
-enum page_blocked { PAGE_FREE, PAGE_NO_INPUT, PAGE_NO_CREDIT, PAGE_NO_ROOM };
+enum page_blocked { PAGE_FREE, PAGE_NO_INPUT, PAGE_NO_CREDIT, PAGE_NO_ROOM, PAGE_BLOCKED_COUNT };
 
 struct page {
 	_Atomic uint64_t records_in;
@@ -33,14 +47,25 @@ struct page {
 	_Atomic uint64_t progress_total; /* 0: unknown */
 	_Atomic uint32_t progress_is_bytes;
 	_Atomic uint32_t blocked;
-	_Atomic uint64_t queued;     /* batches at hand, not begun */
-	_Atomic uint64_t held_bytes; /* retention */
-	_Atomic uint64_t position;   /* source: end of the last batch cut */
-	_Atomic uint64_t settled;    /* source: floor of the current origin */
+	_Atomic int64_t blocked_ns[PAGE_BLOCKED_COUNT]; /* wall time in each state of `blocked` */
+	_Atomic uint64_t retried;                       /* records tried again */
+	_Atomic uint64_t queued;                        /* batches at hand, not begun */
+	_Atomic uint64_t held_bytes;                    /* retention */
+	_Atomic uint64_t position;                      /* source: end of the last batch cut */
+	_Atomic uint64_t settled;                       /* source: floor of the current origin */
 	_Atomic int64_t pump_beat_ns;
 	_Atomic int64_t
 		first_record_ns; /* monotonic: the first record in (sink) or out (others); 0: none yet */
 	struct page_worker workers[PAGE_WORKERS_MAX];
+};
+
+/*
+ * What all instances of a pipeline share, in one more memfd of the supervisor's: for each stage when its `rate` allows the next
+ * record (monotonic ns).
+ */
+#define PAGE_STAGES_MAX 1024
+struct page_shared {
+	_Atomic int64_t next_ns[PAGE_STAGES_MAX];
 };
 
 #define page_add(counter, n) atomic_fetch_add_explicit(&(counter), (n), memory_order_relaxed)
@@ -49,6 +74,9 @@ struct page {
 
 /* Makes a page: a descriptor (close-on-exec), or negative errno. */
 int page_create(void);
+int page_shared_create(void);
+struct page_shared *page_shared_map(int fd, int *ret_error);
+void page_shared_unmap(struct page_shared *shared);
 /* Maps it, read and write; NULL and -errno in *ret_error. The descriptor may be closed afterwards. */
 struct page *page_map(int fd, int *ret_error);
 void page_unmap(struct page *page);

@@ -131,8 +131,8 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 	return 0;
 }
 
-int child_spawn(
-	struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err)
+int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
+	uint64_t run, struct err *err)
 {
 	struct word start = {
 		.type = WORD_START,
@@ -141,7 +141,7 @@ int child_spawn(
 		.epoch = child->epoch + 1,
 		.run = run,
 	};
-	int fds[2] = { graph_fd, child->page_fd };
+	int fds[WORD_FDS_MAX] = { graph_fd, child->page_fd, shared_fd };
 	pid_t parent = getpid();
 	struct ends ends = { -1, -1 };
 	int r = make_ends(child, &ends, err);
@@ -165,7 +165,8 @@ int child_spawn(
 		return err_set(err, r, "cannot fork for %s: %s", child->name, err_name(r));
 	}
 	/* A refusal here means that it died already: its end will tell. */
-	(void)word_send(child->words, &start, plan->runtime, strlen(plan->runtime), fds, 2);
+	(void)word_send(
+		child->words, &start, plan->runtime, strlen(plan->runtime), fds, WORD_FDS_MAX);
 	return 0;
 }
 

@@ -46,8 +46,8 @@ void child_fini(struct child *child);
  * Starts the process and says START. The callbacks are registered by the caller on child->pid, ->words, ->errors. 0 or
  * negative errno with `err`; then nothing is left.
  */
-int child_spawn(
-	struct child *child, const struct plan *plan, int graph_fd, uint64_t run, struct err *err);
+int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
+	uint64_t run, struct err *err);
 /* Closes what belonged to the process that is gone. */
 void child_release(struct child *child);
 /* Says a word; a child that does not listen will be reaped soon. */

@@ -36,6 +36,7 @@ struct supervisor {
 	sd_event *event;
 	sd_event_source *tick;
 	int graph_fd;
+	int shared_fd; /* page_shared */
 	uint64_t run;
 	struct child *children;
 	uint32_t child_count;
@@ -184,7 +185,7 @@ static void spawn(struct child *child)
 
 	if (next < 0)
 		return;
-	if (child_spawn(child, s->plan, s->graph_fd, s->run, &err) < 0) {
+	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, s->run, &err) < 0) {
 		fail(s, "%s", err.text);
 		return;
 	}
@@ -531,7 +532,10 @@ static int make_graph_fd(struct supervisor *s, struct err *err)
 		return err_set(err, -ENOMEM, "cannot hand on the graph");
 	}
 	sl_writer_fini(&w);
-	return 0;
+	s->shared_fd = page_shared_create();
+	return s->shared_fd < 0 ? err_set(err, s->shared_fd, "cannot make the shared page: %s",
+					  err_name(s->shared_fd))
+				: 0;
 }
 
 static int make_children(struct supervisor *s, struct err *err)
@@ -594,6 +598,7 @@ int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
 	s->plan = plan;
 	s->view = *view;
 	s->graph_fd = -1;
+	s->shared_fd = -1;
 	s->started_ns = clock_now();
 	if (getrandom(&s->run, sizeof(s->run), 0) != sizeof(s->run))
 		s->run = (uint64_t)s->started_ns;
@@ -631,6 +636,8 @@ void supervisor_free(struct supervisor *supervisor)
 	supervisor->event = sd_event_unref(supervisor->event);
 	if (supervisor->graph_fd >= 0)
 		(void)close(supervisor->graph_fd);
+	if (supervisor->shared_fd >= 0)
+		(void)close(supervisor->shared_fd);
 	free(supervisor->children);
 	free(supervisor->policies);
 	free(supervisor->tally);

@@ -26,14 +26,15 @@ static char options[] = "\x81\xa5"
 		.data = options, .size = sizeof(options) - 1                                       \
 	}
 #define NUMBERS                                                                                    \
-	.file = "a.conf", .processes = 1, .threads = 1, .queue = 4, .retain = 1 << 20,             \
-	.restart_max = 5, .restart_within_ns = 60, .restart_backoff_ns = 7, .stall_timeout_ns = 9, \
-	.options = OPTIONS
+	.file = "a.conf", .processes = 1, .threads = 1, .stack_size = 65536, .retries = 5,         \
+	.queue = 4, .retain = 1 << 20, .restart_max = 5, .restart_within_ns = 60,                  \
+	.restart_backoff_ns = 7, .stall_timeout_ns = 9, .options = OPTIONS
 
 /* clang-format off */
 static const struct graph_stage example_stages[] = {
 	{ .name = "read",  .impl = "file",  .role = SL_SOURCE, .line = 3, .ports = out, .port_count = 1, NUMBERS },
 	{ .name = "split", .impl = "split", .role = SL_TRANSFORM, .line = 4, .ports = two, .port_count = 2,
+	  .coroutines = 500, .rate_ns = 11, .timeout_ns = 12,
 	  .order = GRAPH_ORDER_ANY, .on_error = GRAPH_ON_ERROR_STOP, .flags = SL_ONE_PROCESS, NUMBERS },
 	{ .name = "save",  .impl = "file",  .role = SL_SINK, .line = 5, .partition = fields, .partition_count = 2, NUMBERS },
 	{ .name = "junk",  .impl = "null",  .role = SL_SINK, .line = 6, NUMBERS },
@@ -99,6 +100,8 @@ static void a_graph_comes_back_whole(void **state)
 	assert_true(split->retain == 1 << 20 && split->restart_max == 5 &&
 		    split->restart_within_ns == 60);
 	assert_true(split->restart_backoff_ns == 7 && split->stall_timeout_ns == 9);
+	assert_true(split->coroutines == 500 && split->stack_size == 65536 && split->retries == 5);
+	assert_true(split->rate_ns == 11 && split->timeout_ns == 12);
 	assert_int_equal(split->port_count, 2);
 	assert_string_equal(split->ports[1], "bad");
 	assert_int_equal(save->partition_count, 2);
@@ -249,24 +252,25 @@ static void a_graph_can_be_read(void **state)
 	example_init(&e);
 	assert_int_equal(there_and_back(&e.graph, &graph), 0);
 	text = printed(graph, graph_print_text);
-	assert_string_equal(text, "orders (/etc/orders.conf)\n"
-				  "4 stages, 4 links, at most 3 MiB of records between them\n"
-				  "\n"
-				  "  read   source file\n"
-				  "         1 process, 1 thread, holds at most 1 MiB\n"
-				  "         -> split\n"
-				  "         -> junk\n"
-				  "\n"
-				  "  split  transform split\n"
-				  "         1 process, 1 thread, order any, holds at most 2 MiB\n"
-				  "         good -> save\n"
-				  "         bad -> junk\n"
-				  "\n"
-				  "  save   sink file\n"
-				  "         1 process, 1 thread, order kept, by customer and day\n"
-				  "\n"
-				  "  junk   sink null\n"
-				  "         1 process, 1 thread, order kept\n");
+	assert_string_equal(text,
+		"orders (/etc/orders.conf)\n"
+		"4 stages, 4 links, at most 3 MiB of records between them\n"
+		"\n"
+		"  read   source file\n"
+		"         1 process, 1 thread, holds at most 1 MiB\n"
+		"         -> split\n"
+		"         -> junk\n"
+		"\n"
+		"  split  transform split\n"
+		"         1 process, 1 thread, 500 coroutines, order any, holds at most 2 MiB\n"
+		"         good -> save\n"
+		"         bad -> junk\n"
+		"\n"
+		"  save   sink file\n"
+		"         1 process, 1 thread, order kept, by customer and day\n"
+		"\n"
+		"  junk   sink null\n"
+		"         1 process, 1 thread, order kept\n");
 	free(text);
 	text = printed(graph, graph_print_dot);
 	assert_non_null(strstr(text, "digraph \"orders\" {\n"));

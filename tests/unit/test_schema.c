@@ -217,6 +217,8 @@ static void the_common_defaults_are_right(void **state)
 	assert_int_equal(
 		schema_bind(schema_common, (struct sl_value){ 0 }, &values, &bound, NULL), 0);
 	assert_true(values.processes == 1 && values.threads == 1 && values.queue == 4);
+	assert_true(values.coroutines == 0 && values.stack_size == 64 << 10);
+	assert_true(values.rate == 0 && values.timeout == 0 && values.retries == 5);
 	assert_true(values.retain == 64 << 20 && values.restart == 5);
 	assert_int_equal(values.order, GRAPH_ORDER_KEEP);
 	assert_int_equal(values.on_error, GRAPH_ON_ERROR_COUNT);
@@ -234,7 +236,8 @@ static void common_rows_fit_their_roles(void **state)
 	assert_false(schema_common_fits(schema_find(schema_common, "queue"), SL_SOURCE));
 	assert_false(schema_common_fits(schema_find(schema_common, "retain"), SL_SINK));
 	assert_true(schema_common_fits(schema_find(schema_common, "partition"), SL_SINK));
-	assert_null(schema_find(schema_common, "coroutines"));
+	assert_true(schema_common_fits(schema_find(schema_common, "coroutines"), SL_TRANSFORM));
+	assert_null(schema_find(schema_common, "memory_max"));
 	for (const struct sl_option *option = schema_common; option->name; option++)
 		assert_true(option->help && option->example);
 }

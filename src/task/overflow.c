@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* See overflow.h. The handler runs on a stack of its own and calls nothing that is not async-signal-safe. */
+#include "task/overflow.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "task/task.h"
+
+#define SIGNAL_STACK (64u << 10)
+
+static _Thread_local void *signal_stack;
+
+static struct iovec text_of(const char *text)
+{
+	return (struct iovec){ .iov_base = (void *)text, .iov_len = strlen(text) };
+}
+
+static const char *print_size(size_t kib, char text[24])
+{
+	char *at = text + 23;
+
+	*at = '\0';
+	do {
+		*--at = (char)('0' + kib % 10);
+		kib /= 10;
+	} while (kib > 0);
+	return at;
+}
+
+static void say_overflow(const struct loop *loop)
+{
+	char digits[24];
+	struct iovec line[] = {
+		text_of("<3>stage `"),
+		text_of(loop->setup->name ? loop->setup->name : "?"),
+		text_of("`: a task overflowed its stack of "),
+		text_of(print_size(loop->stacks.size / 1024, digits)),
+		text_of(" KiB: write a larger `stack_size`\n"),
+	};
+
+	(void)!writev(STDERR_FILENO, line, sizeof(line) / sizeof(line[0]));
+}
+
+static void on_fault(int number, siginfo_t *info, void *context)
+{
+	const struct loop *loop = loop_of_thread();
+
+	(void)context;
+	if (loop && loop->current && loop->current->stack &&
+		stack_is_guard(loop->current->stack, info->si_addr))
+		say_overflow(loop);
+	/* The faulting instruction runs again, and now it ends the process. */
+	(void)signal(number, SIG_DFL);
+}
+
+static void take_signal(void)
+{
+	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_ONSTACK | SA_SIGINFO };
+
+	(void)sigaction(SIGSEGV, &action, NULL);
+	(void)sigaction(SIGBUS, &action, NULL);
+}
+
+void overflow_watch_thread(void)
+{
+	static pthread_once_t once = PTHREAD_ONCE_INIT;
+	stack_t stack = { .ss_size = SIGNAL_STACK };
+
+	if (switch_is_sanitized)
+		return;
+	signal_stack = malloc(SIGNAL_STACK);
+	if (!signal_stack)
+		return;
+	stack.ss_sp = signal_stack;
+	(void)sigaltstack(&stack, NULL);
+	(void)pthread_once(&once, take_signal);
+}
+
+void overflow_forget_thread(void)
+{
+	const stack_t none = { .ss_flags = SS_DISABLE };
+
+	if (!signal_stack)
+		return;
+	(void)sigaltstack(&none, NULL);
+	free(signal_stack);
+	signal_stack = NULL;
+}
