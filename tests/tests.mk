@@ -9,7 +9,8 @@ UNIT_TESTS = \
 	tests/unit/test_ledger \
 	tests/unit/test_order \
 	tests/unit/test_spans \
-	tests/unit/test_states
+	tests/unit/test_states \
+	tests/unit/test_vet
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -34,6 +35,9 @@ nodist_EXTRA_tests_unit_test_spans_SOURCES = dummy.cxx
 tests_unit_test_states_SOURCES = tests/unit/test_states.c
 tests_unit_test_states_LDADD = libsupervisor.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_states_SOURCES = dummy.cxx
+tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
+tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
 include tests/unit/config.mk
 TESTS += tests/unit/test_graph tests/unit/test_load tests/unit/test_schema tests/unit/test_units
 endif

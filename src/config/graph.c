@@ -34,6 +34,10 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	sl_put_array(out, GRAPH_STAGE_FIELDS);
 	sl_put_cstr(out, stage->name);
 	sl_put_cstr(out, stage->impl);
+	if (stage->module)
+		sl_put_cstr(out, stage->module);
+	else
+		sl_put_nil(out);
 	sl_put_uint(out, stage->role);
 	sl_put_uint(out, stage->flags);
 	sl_put_cstr(out, stage->file);

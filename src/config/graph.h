@@ -21,8 +21,9 @@ enum graph_on_error { GRAPH_ON_ERROR_COUNT, GRAPH_ON_ERROR_STOP };
 #define GRAPH_WHOLE_BATCHES (1u << 31)
 
 struct graph_stage {
-	const char *name; /* "vat" */
-	const char *impl; /* "sql" */
+	const char *name;   /* "vat" */
+	const char *impl;   /* "sql" */
+	const char *module; /* absolute path of the module that it is in; NULL: it is built in */
 	enum sl_role role;
 	unsigned flags;   /* SL_ONE_PROCESS ... of the implementation, and GRAPH_WHOLE_BATCHES */
 	const char *file; /* where it stands in the config */

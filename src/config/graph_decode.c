@@ -90,6 +90,14 @@ static const char *get_text(struct reader *r, struct sl_cursor *c, const char *w
 	return to_text(r, v, what);
 }
 
+/* Nil is NULL. */
+static const char *get_text_or_nil(struct reader *r, struct sl_cursor *c, const char *what)
+{
+	struct sl_value v = next(r, c, what);
+
+	return r->wrong || sl_kind(v) == SL_NIL ? NULL : to_text(r, v, what);
+}
+
 static const char *const *get_names(
 	struct reader *r, struct sl_cursor *c, uint32_t *ret_count, const char *what)
 {
@@ -126,6 +134,7 @@ static void get_stage(struct reader *r, struct sl_value v, struct graph_stage *s
 
 	stage->name = get_text(r, &c, "name of a stage");
 	stage->impl = get_text(r, &c, "implementation");
+	stage->module = get_text_or_nil(r, &c, "module");
 	stage->role = (enum sl_role)get_uint(r, &c, SL_SOURCE, SL_SINK, "role");
 	stage->flags = (unsigned)get_uint(r, &c, 0, UINT32_MAX, "flags");
 	stage->file = get_text(r, &c, "file of a stage");

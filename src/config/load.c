@@ -106,10 +106,12 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 {
 	struct text_place place = text_place(&loader->text, draft->line);
 	const struct schema_values *common = &draft->common;
+	const struct load_stages *stages = loader->stages;
 
 	*stage = (struct graph_stage){
 		.name = draft->name,
 		.impl = draft->impl->name,
+		.module = stages->module ? stages->module(draft->impl) : NULL,
 		.role = draft->role,
 		.flags = draft->impl->flags |
 			 (draft->impl->transform_batch || draft->impl->write ? GRAPH_WHOLE_BATCHES

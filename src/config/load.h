@@ -18,6 +18,10 @@ struct load_stages {
 	/* Calls the stage's check with bound options; 0, or negative with the reason in err. */
 	int (*check)(const struct sl_stage *stage, const char *name, const void *shared,
 		struct err *err);
+	/* The file of the module that the stage is in; NULL: it is built in. May be NULL: there are no modules. */
+	const char *(*module)(const struct sl_stage *stage);
+	/* Why a module that seems to have such a stage is refused, as one clause; NULL: none is. May be NULL. */
+	const char *(*refusal)(enum sl_role role, const char *name);
 };
 
 typedef void load_problem_fn(

@@ -100,20 +100,36 @@ static const config_setting_t *resolve_role(struct loader *loader, struct draft 
 	return chosen;
 }
 
-static void report_unknown_impl(
+/* There is one, of another role: reported. */
+static bool report_other_role(
 	struct loader *loader, const struct draft *draft, const char *name, unsigned line)
 {
-	const struct sl_stage *stage;
-	struct suggest suggest;
-
 	for (int role = SL_SOURCE; role <= SL_SINK; role++) {
 		if (!loader->stages->find((enum sl_role)role, name))
 			continue;
 		problems_error(&loader->problems, line,
 			"`%s` is a %s, not a %s: write %s = \"%s\"; (`sluice list` shows all)",
 			name, roles[role], roles[draft->role], roles[role], name);
+		return true;
+	}
+	return false;
+}
+
+static void report_unknown_impl(
+	struct loader *loader, const struct draft *draft, const char *name, unsigned line)
+{
+	const struct load_stages *stages = loader->stages;
+	const char *refusal = stages->refusal ? stages->refusal(draft->role, name) : NULL;
+	const struct sl_stage *stage;
+	struct suggest suggest;
+
+	if (refusal) {
+		problems_error(&loader->problems, line, "there is no %s `%s`: %s",
+			roles[draft->role], name, refusal);
 		return;
 	}
+	if (report_other_role(loader, draft, name, line))
+		return;
 	suggest_init(&suggest, name);
 	for (unsigned i = 0; (stage = loader->stages->at(i)); i++)
 		if (stage->role == draft->role)
@@ -124,7 +140,8 @@ static void report_unknown_impl(
 			roles[draft->role], name, roles[draft->role], suggest.best);
 	else
 		problems_error(&loader->problems, line,
-			"there is no %s `%s`: `sluice list` shows those there are",
+			"there is no %s `%s`: `sluice list` shows those there are; if a module "
+			"has it, set SLUICE_STAGE_PATH to the module's folder",
 			roles[draft->role], name);
 }
 

@@ -1,5 +1,6 @@
 # engine: the life of a stage process.
 noinst_LIBRARIES += libengine.a
+libengine_a_CPPFLAGS = $(AM_CPPFLAGS) -DSLUICE_STAGE_DIR='"$(pkglibdir)/stages"'
 libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS)
 libengine_a_SOURCES = \
 	src/engine/attempt.c src/engine/attempt.h \
@@ -7,16 +8,20 @@ libengine_a_SOURCES = \
 	src/engine/crew.c src/engine/crew.h \
 	src/engine/host.c src/engine/host.h \
 	src/engine/ledger.c src/engine/ledger.h \
+	src/engine/modules.c src/engine/modules.h \
 	src/engine/output.c src/engine/output.h \
 	src/engine/pump.c src/engine/pump.h \
 	src/engine/registry.c src/engine/registry.h \
 	src/engine/segment.c src/engine/segment.h \
 	src/engine/tasks.c src/engine/tasks.h \
+	src/engine/vet.c src/engine/vet.h \
 	src/engine/worker.c src/engine/worker.h
 
 # Beside the others at run time in the build folder; in libexec once installed.
 pkglibexec_PROGRAMS = sluice-stage
-sluice_stage_SOURCES = src/engine/stage_main.c
+sluice_stage_SOURCES = src/engine/stage_main.c src/engine/api.c
 nodist_EXTRA_sluice_stage_SOURCES = dummy.cxx
+# Modules call the functions of include/sluice: they are looked up in the program.
+sluice_stage_LDFLAGS = $(AM_LDFLAGS) $(EXPORT_LDFLAGS)
 sluice_stage_LDADD = libengine.a libstages.a liblink.a $(TASK_LIBS) libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
 	$(ZMQ_LIBS) $(LIBCONFIG_LIBS) $(SQLITE_LIBS) -lpthread

@@ -83,10 +83,9 @@ static int host_init(
 		return err_set(err, -EPROTO, "no such stage in the graph");
 	host->stage_index = start->word.stage;
 	host->stage = &host->graph->stages[host->stage_index];
-	host->impl = registry_find(host->stage->role, host->stage->impl);
+	host->impl = registry_open(host->stage->module, host->stage->role, host->stage->impl, err);
 	if (!host->impl)
-		return err_set(
-			err, -ENOENT, "no stage \"%s\" in this sluice-stage", host->stage->impl);
+		return -ENOENT;
 	host->instance = start->word.instance;
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;

@@ -2,14 +2,19 @@
 /* See registry.h. A new stage is one line in each of the two lists. */
 #include "engine/registry.h"
 
+#include <errno.h>
 #include <string.h>
 
 #include "engine/host.h"
+#include "engine/modules.h"
 
+/* Not for modules: what a module calls by such a name is its own. */
+#pragma GCC visibility push(hidden)
 extern const struct sl_stage sl_stage_source_file, sl_stage_source_inline, sl_stage_source_sequence;
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_sql;
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_stdout;
+#pragma GCC visibility pop
 
 static const struct sl_stage *const all[] = {
 	&sl_stage_source_file,
@@ -24,17 +29,47 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_sink_stdout,
 };
 
+#define BUILT_IN_COUNT (sizeof(all) / sizeof(all[0]))
+
 const struct sl_stage *registry_at(unsigned i)
 {
-	return i < sizeof(all) / sizeof(all[0]) ? all[i] : NULL;
+	return i < BUILT_IN_COUNT ? all[i] : modules_at(i - BUILT_IN_COUNT);
+}
+
+static const struct sl_stage *find_built_in(enum sl_role role, const char *name)
+{
+	for (unsigned i = 0; i < BUILT_IN_COUNT; i++)
+		if (all[i]->role == role && strcmp(all[i]->name, name) == 0)
+			return all[i];
+	return NULL;
 }
 
 const struct sl_stage *registry_find(enum sl_role role, const char *name)
 {
-	for (unsigned i = 0; registry_at(i); i++)
-		if (all[i]->role == role && strcmp(all[i]->name, name) == 0)
-			return all[i];
+	const struct sl_stage *stage;
+
+	for (unsigned i = 0; (stage = registry_at(i)); i++)
+		if (stage->role == role && strcmp(stage->name, name) == 0)
+			return stage;
 	return NULL;
+}
+
+const struct sl_stage *registry_open(
+	const char *module, enum sl_role role, const char *name, struct err *err)
+{
+	const struct sl_stage *stage;
+
+	if (module)
+		return modules_open(module, role, name, err);
+	stage = find_built_in(role, name);
+	if (!stage)
+		(void)err_set(err, -ENOENT, "no stage \"%s\" in this sluice-stage", name);
+	return stage;
+}
+
+void registry_read_modules(FILE *warnings)
+{
+	modules_read(find_built_in, warnings);
 }
 
 /* The stage's own check, with a context that knows no more than the stage's name. */
@@ -59,4 +94,6 @@ const struct load_stages registry_stages = {
 	.find = registry_find,
 	.at = registry_at,
 	.check = check,
+	.module = modules_file,
+	.refusal = modules_refusal,
 };

@@ -26,6 +26,7 @@ enum {
 	OPT_DESCRIBE,
 	OPT_REFERENCE,
 	OPT_PAGE,
+	OPT_BUILT_IN,
 	OPT_INSTANCE,
 	OPT_RUNTIME,
 	OPT_GRAPH_FD,
@@ -40,6 +41,7 @@ static const struct option options[] = {
 	{ "describe",  required_argument, NULL, OPT_DESCRIBE },
 	{ "reference", no_argument,       NULL, OPT_REFERENCE },
 	{ "page",      required_argument, NULL, OPT_PAGE },
+	{ "built-in",  no_argument,       NULL, OPT_BUILT_IN },
 	{ "instance",  required_argument, NULL, OPT_INSTANCE },
 	{ "runtime",   required_argument, NULL, OPT_RUNTIME },
 	{ "graph-fd",  required_argument, NULL, OPT_GRAPH_FD },
@@ -58,6 +60,7 @@ static const char usage[] =
 	"  --describe STAGE                              the options of all stages of that name\n"
 	"  --reference                                   the option reference, as roff\n"
 	"  --page STAGE                                  its option table, as markdown\n"
+	"  --built-in                                    with these: as if there were no modules\n"
 	"  --help, --version\n";
 
 struct request {
@@ -65,7 +68,20 @@ struct request {
 	const char *argument;
 	const char *runtime;
 	int graph_fd;
+	bool is_built_in;
 };
+
+static void say_unknown(const char *name)
+{
+	const char *refusal = NULL;
+
+	for (int role = SL_SOURCE; role <= SL_SINK && !refusal; role++)
+		refusal = registry_stages.refusal((enum sl_role)role, name);
+	(void)fprintf(stderr, "no stage \"%s\": %s\n", name,
+		refusal ? refusal
+			: "`sluice list` shows those there are; if a module has it, set "
+			  "SLUICE_STAGE_PATH to the module's folder");
+}
 
 /* Every stage of that name, in each of its roles; EX_USAGE when there is none. */
 static int describe(const char *name, void (*print)(const struct sl_stage *, FILE *))
@@ -79,8 +95,7 @@ static int describe(const char *name, void (*print)(const struct sl_stage *, FIL
 		is_known = true;
 	}
 	if (!is_known)
-		(void)fprintf(
-			stderr, "no stage \"%s\": `sluice list` shows those there are\n", name);
+		say_unknown(name);
 	return is_known ? EXIT_SUCCESS : 2;
 }
 
@@ -104,8 +119,17 @@ static int run_instance(void)
 	return host_main(WORD_CHILD_FD);
 }
 
+/* Does the answer depend on what stages there are? */
+static bool is_about_stages(int what)
+{
+	return what == OPT_CHECK || what == OPT_LIST || what == OPT_DESCRIBE || what == OPT_PAGE ||
+	       what == OPT_REFERENCE;
+}
+
 static int answer(const struct request *request)
 {
+	if (is_about_stages(request->what) && !request->is_built_in)
+		registry_read_modules(stderr);
 	switch (request->what) {
 	case OPT_CHECK:
 		return report_check(request->argument, request->runtime, &registry_stages, stderr,
@@ -146,6 +170,8 @@ int main(int argc, char **argv)
 			request.runtime = optarg;
 		} else if (c == OPT_GRAPH_FD) {
 			request.graph_fd = atoi(optarg);
+		} else if (c == OPT_BUILT_IN) {
+			request.is_built_in = true;
 		} else {
 			request.what = c == 'h' ? OPT_HELP : c;
 			request.argument = optarg;

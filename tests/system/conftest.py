@@ -22,6 +22,7 @@ class Place:
         self.path = pathlib.Path(path)
         self.env = dict(os.environ, XDG_STATE_HOME=f"{path}/s", XDG_RUNTIME_DIR=f"{path}/r", TERM="dumb")
         self.env.pop("STATE_DIRECTORY", None)
+        self.env.pop("SLUICE_STAGE_PATH", None)
         self.env.pop("RUNTIME_DIRECTORY", None)
         self.running = []
 

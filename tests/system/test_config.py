@@ -22,7 +22,7 @@ stages = {
 
 
 def check(folder, *arguments, **environment):
-    env = {k: v for k, v in os.environ.items() if k not in ("CREDENTIALS_DIRECTORY", "SLUICE_TEST_NOT_SET")}
+    env = {k: v for k, v in os.environ.items() if k not in ("CREDENTIALS_DIRECTORY", "SLUICE_TEST_NOT_SET", "SLUICE_STAGE_PATH")}
     return subprocess.run([BUILD / "sluice-stage", "--check", *arguments], cwd=folder, env=env | environment,
                           stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
 

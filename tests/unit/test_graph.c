@@ -34,7 +34,7 @@ static char options[] = "\x81\xa5"
 static const struct graph_stage example_stages[] = {
 	{ .name = "read",  .impl = "file",  .role = SL_SOURCE, .line = 3, .ports = out, .port_count = 1, NUMBERS },
 	{ .name = "split", .impl = "split", .role = SL_TRANSFORM, .line = 4, .ports = two, .port_count = 2,
-	  .coroutines = 500, .rate_ns = 11, .timeout_ns = 12,
+	  .module = "/usr/lib/split.so", .coroutines = 500, .rate_ns = 11, .timeout_ns = 12,
 	  .order = GRAPH_ORDER_ANY, .on_error = GRAPH_ON_ERROR_STOP, .flags = SL_ONE_PROCESS, NUMBERS },
 	{ .name = "save",  .impl = "file",  .role = SL_SINK, .line = 5, .partition = fields, .partition_count = 2, NUMBERS },
 	{ .name = "junk",  .impl = "null",  .role = SL_SINK, .line = 6, NUMBERS },
@@ -91,6 +91,8 @@ static void a_graph_comes_back_whole(void **state)
 
 	assert_string_equal(split->name, "split");
 	assert_string_equal(split->file, "a.conf");
+	assert_string_equal(split->module, "/usr/lib/split.so");
+	assert_null(save->module);
 	assert_int_equal(split->role, SL_TRANSFORM);
 	assert_int_equal(split->flags, SL_ONE_PROCESS);
 	assert_int_equal(split->line, 4);
