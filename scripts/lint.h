@@ -5,5 +5,6 @@
 
 #define SLUICE_VERSION "0"
 #define SLUICE_LIBEXECDIR "/"
+#define SLUICE_STAGE_DIR "/"
 
 #endif
