@@ -26,9 +26,18 @@ __attribute__((used)) static void (*const functions[])(void) = {
 	/* stage.h */
 	API(sl_batch_count), API(sl_batch_record),
 	API(sl_process), API(sl_process_count), API(sl_stage_name),
-	API(sl_log), API(sl_error), API(sl_reject), API(sl_progress),
+	API(sl_log), API(sl_error), API(sl_reject), API(sl_retry), API(sl_progress),
 	/* task.h */
-	API(sl_now), API(sl_sleep_until), API(sl_wait_fd), API(sl_is_stopping),
+	API(sl_now), API(sl_sleep_until), API(sl_yield), API(sl_wait_fd), API(sl_is_stopping),
+	API(sl_read), API(sl_write), API(sl_connect), API(sl_accept), API(sl_resolve),
+	API(sl_http), API(sl_http_response_fini), API(sl_http_header),
+	API(sl_spawn), API(sl_child_wait), API(sl_child_end), API(sl_offload),
+	API(sl_sem_init), API(sl_sem_take), API(sl_sem_give),
+	API(sl_lock_init), API(sl_lock_take), API(sl_lock_give),
+	API(sl_event_init), API(sl_event_set), API(sl_event_clear), API(sl_event_wait),
+	API(sl_channel_new), API(sl_channel_free), API(sl_channel_send), API(sl_channel_receive), API(sl_channel_close),
+	API(sl_group_open_at), API(sl_group_start), API(sl_group_next), API(sl_group_cancel), API(sl_group_close),
+	API(sl_gather), API(sl_scope_open), API(sl_scope_close),
 };
 
 __attribute__((used)) static const void *const data[] = { sl_format_names, sl_compression_names };
