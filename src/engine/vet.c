@@ -48,6 +48,7 @@ static const struct shape shapes[] = {
 	[SL_TYPE_BOOL] = SHAPE(bool),
 	[SL_TYPE_SIZE] = SHAPE(uint64_t),
 	[SL_TYPE_DURATION] = SHAPE(int64_t),
+	[SL_TYPE_RATE] = SHAPE(int64_t),
 	[SL_TYPE_CHOICE] = SHAPE(int),
 	[SL_TYPE_CHAR] = SHAPE(char),
 	[SL_TYPE_STRINGS] = SHAPE(struct sl_strings),

@@ -100,7 +100,7 @@ static const struct bad {
 	{ { OPTION(ROW("sink", INT, count)) }, -EINVAL, "`sink` has a name that configs need" },
 	{ { TRANSFORM, .options = (const struct sl_option[]){ { ROW("a", INT, count) }, { ROW("a", BOOL, flag) }, { 0 } } },
 	  -EINVAL, "it has two options `a`" },
-	{ { OPTION(.name = "a", .type = (enum sl_type)10) }, -EINVAL, "no known type (10)" },
+	{ { OPTION(.name = "a", .type = (enum sl_type)11) }, -EINVAL, "no known type (11)" },
 	{ { OPTION(ROW("a", CHOICE, choice)) }, -EINVAL, "a choice without choices" },
 	{ { OPTION(ROW("a", CHOICE, choice), .choices = none) }, -EINVAL, "a choice without choices" },
 	{ { OPTION(ROW("a", INT, count), .min = 1) }, -EINVAL, "a min above its max" },
