@@ -2,6 +2,7 @@
 pipelinesdir = $(docdir)/pipelines
 dist_pipelines_DATA = \
 	etc/pipelines/countries.conf \
+	etc/pipelines/pictures.conf \
 	etc/pipelines/queue-demo.conf \
 	etc/pipelines/timezones.conf \
 	etc/pipelines/unicode.conf

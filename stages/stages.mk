@@ -5,6 +5,15 @@ libstages_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 libstages_a_SOURCES = \
 	stages/cpu/cpu.c \
 	stages/delay/delay.c \
+	stages/exec/answer.c \
+	stages/exec/arguments.c \
+	stages/exec/lines.c stages/exec/lines.h \
+	stages/exec/once.c \
+	stages/exec/program.c stages/exec/program.h \
+	stages/exec/sink.c \
+	stages/exec/source.c \
+	stages/exec/stream.c \
+	stages/exec/transform.c stages/exec/transform.h \
 	stages/fault/fault.c \
 	stages/file/codec_options.c stages/file/codec_options.h \
 	stages/file/sink.c \
@@ -20,6 +29,7 @@ libstages_a_SOURCES = \
 EXTRA_DIST += \
 	stages/cpu/README.md \
 	stages/delay/README.md \
+	stages/exec/README.md \
 	stages/fault/README.md \
 	stages/file/README.md \
 	stages/inline/README.md \

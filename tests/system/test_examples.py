@@ -4,6 +4,7 @@ import csv
 import gzip
 import json
 import shutil
+import subprocess
 
 from conftest import ROOT
 
@@ -47,6 +48,33 @@ def test_timezones(place):
     assert [json.loads(line) for line in gzip.open(place.path / "zones.ndjson.gz", "rt")] == expected
     several = [[z, c] for c, p, z in rows if "," in c]
     assert list(csv.reader(open(place.path / "shared-zones.csv")))[1:] == several
+
+
+def test_pictures(place):
+    for folder in "pictures", "thumbnails":
+        (place.path / folder).mkdir()
+    expected = {}
+    for width, height in (320, 240), (200, 400), (100, 50), (1600, 40):
+        name = f"{width} x {height}.png"
+        subprocess.run(["convert", "-size", f"{width}x{height}", "gradient:red-blue", f"pictures/{name}"], cwd=place.path, check=True)
+        scale = min(1, 160 / max(width, height))
+        expected[name] = {"width": round(width * scale), "height": round(height * scale)}
+    run_example(place, "pictures")
+    found = [json.loads(line) for line in open(place.path / "thumbnails.ndjson")]
+    assert {record["value"]: record["size"] for record in found} == expected
+    assert {path.name for path in (place.path / "thumbnails").iterdir()} == set(expected)
+
+
+def test_pictures_one_of_them_broken(place):
+    for folder in "pictures", "thumbnails":
+        (place.path / folder).mkdir()
+    subprocess.run(["convert", "-size", "320x240", "plasma:", "pictures/good.png"], cwd=place.path, check=True)
+    (place.path / "pictures/bad.png").write_text("no picture")
+    shutil.copy(EXAMPLES / "pictures.conf", place.path)
+    code, _, err = place.sluice("run", "pictures.conf")
+    assert code == 3, err
+    assert "refused: convert ended with exit status 1: convert" in err
+    assert [json.loads(line)["value"] for line in open(place.path / "thumbnails.ndjson")] == ["good.png"]
 
 
 def test_every_example_has_a_test():
