@@ -234,7 +234,7 @@ static void log_line(struct sl_context *ctx, struct program *p)
 	p->line_size = 0;
 	if (size == 0)
 		return;
-	(void)snprintf(p->last, sizeof(p->last), "%s", p->line);
+	(void)snprintf(p->last, sizeof(p->last), "%.*s", (int)sizeof(p->last) - 1, p->line);
 	sl_log(ctx, SL_LOG_WARNING, "%s: %s", p->plan->name, p->line);
 }
 

@@ -188,10 +188,8 @@ static int give_up(
 	return sl_retry(ctx, 0, "%s, and this record was not answered", obituary);
 }
 
-static int too_long(
-	struct sl_context *ctx, const struct transform *o, struct stream *s, struct sl_value record)
+static int too_long(struct sl_context *ctx, const struct transform *o, struct sl_value record)
 {
-	s->is_broken = s->is_hung = true;
 	return sl_reject(ctx, NULL, record, "the answer of %s is longer than line_max, %llu bytes",
 		o->plan.name, (unsigned long long)o->line_max);
 }
@@ -200,9 +198,18 @@ static int put_answer(struct sl_context *ctx, const struct transform *o, struct 
 	struct sl_value record, const char *text, size_t size, struct sl_writer *out)
 {
 	struct sl_value answer;
-	int r = answer_parse(ctx, o->plan.name, record, text, size, &s->row, &answer);
+	int r;
 
+	if (size > o->line_max)
+		return too_long(ctx, o, record);
+	r = answer_parse(ctx, o->plan.name, record, text, size, &s->row, &answer);
 	return r == 0 ? answer_put(out, answer) : r;
+}
+
+/* The answer to come is that to our record, and not to one that has given up waiting. */
+static bool is_due(const struct stream *s, uint64_t number)
+{
+	return s->answered + 1 == number;
 }
 
 /* It is our turn: answer number `number` is ours, and those before it nobody's. */
@@ -217,13 +224,16 @@ static int await_answer(struct sl_context *ctx, const struct transform *o, struc
 		while (lines_next(&s->answers, &text, &size))
 			if (++s->answered == number)
 				return put_answer(ctx, o, s, record, text, size, out);
-		if (lines_unread(&s->answers) > o->line_max && s->answered + 1 == number)
-			return too_long(ctx, o, s, record);
+		if (lines_unread(&s->answers) > o->line_max) {
+			/* Its end may never come. */
+			s->is_broken = s->is_hung = true;
+			return is_due(s, number) ? too_long(ctx, o, record) : ASK_AGAIN;
+		}
 		r = exchange(ctx, o, s);
 		if (r == -EPIPE)
-			return give_up(ctx, o, s, s->answered + 1 == number);
+			return give_up(ctx, o, s, is_due(s, number));
 		if (r < 0) {
-			/* It had all the time that this record has, and more than it if others wait behind. */
+			/* It had all the time that this record has. */
 			s->is_broken = s->is_hung = true;
 			return r;
 		}
