@@ -19,6 +19,14 @@ libstages_a_SOURCES = \
 	stages/file/sink.c \
 	stages/file/source.c \
 	stages/file/writer.c stages/file/writer.h \
+	stages/http/address.c stages/http/address.h \
+	stages/http/client.c stages/http/client.h \
+	stages/http/pointer.c stages/http/pointer.h \
+	stages/http/source.c \
+	stages/http/status.c stages/http/status.h \
+	stages/http/template.c stages/http/template.h \
+	stages/http/text.c stages/http/text.h \
+	stages/http/transform.c \
 	stages/inline/inline.c \
 	stages/null/null.c \
 	stages/sequence/sequence.c \
@@ -32,6 +40,7 @@ EXTRA_DIST += \
 	stages/exec/README.md \
 	stages/fault/README.md \
 	stages/file/README.md \
+	stages/http/README.md \
 	stages/inline/README.md \
 	stages/null/README.md \
 	stages/sequence/README.md \
