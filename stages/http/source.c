@@ -105,6 +105,11 @@ static int compile(struct sl_context *ctx, struct shared *o)
 
 	if (r == -EINVAL)
 		return sl_error(ctx, r, "`url` %s", reason.text);
+	if (r == 0 && strpbrk(o->url, "{}"))
+		return sl_error(ctx, -EINVAL,
+			"`url`: a source has no record yet whose field could stand in braces: "
+			"write "
+			"%%7B and %%7D for braces themselves");
 	r = r ? r : check_next(ctx, o);
 	return r ? r : client_compile(ctx, &o->client, &setup, &o->http);
 }
