@@ -483,8 +483,8 @@ static int judge_error(const struct client_request *request, int error, int64_t 
 
 	if (error == -ECANCELED || error == -ENOMEM)
 		return error;
-	/* A deadline around ours is the business of whoever set it. */
-	if (error == -ETIMEDOUT && sl_now() < deadline)
+	/* A deadline around ours is the business of whoever set it. (Timers round.) */
+	if (error == -ETIMEDOUT && sl_now() < deadline - 10 * SL_MILLISECOND)
 		return error;
 	name_request(request, place, sizeof(place));
 	if (error == -ETIMEDOUT)

@@ -265,7 +265,7 @@ static int take_records(
 	if (sl_kind(found) != SL_ARRAY && sl_kind(found) != SL_NIL &&
 		(o->records || o->next == NEXT_PAGE)) {
 		(void)snprintf(text, sizeof(text),
-			"`records` is to lead to an array, and there is %s in the answer",
+			"`records` leads to something else than an array (%s)",
 			sl_kind_name(sl_kind(found)));
 		return fail(ctx, w, -EINVAL, text);
 	}

@@ -165,8 +165,8 @@ static int put_scalar(const struct template_part *part, enum template_mode mode,
 
 	if (scalar_text(value, room, sizeof(room), &text, &size) < 0)
 		return reason_set(reason, -EINVAL,
-			"the field `%.*s` is %s, and only a string, a number or a boolean has a "
-			"place there",
+			"the field `%.*s` (%s) has no place there: only a string, a number or a "
+			"boolean has",
 			name_size, part->text, sl_kind_name(sl_kind(value)));
 	if (mode == TEMPLATE_URL) {
 		put_encoded(w, text, size, part->kind);

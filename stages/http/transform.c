@@ -537,7 +537,7 @@ static int put_answer(struct sl_context *ctx, const struct shared *o, struct sl_
 	if (sl_kind(found) == SL_MAP)
 		return put_into_record(x, NULL, record, found, out);
 	(void)snprintf(why, sizeof(why),
-		"only a map can be merged, and the answer is %s: set `pick`, or merge = \"field\"",
+		"only a map can be merged, not this (%s): set `pick`, or merge = \"field\"",
 		sl_kind_name(sl_kind(found)));
 	return reject_answer(ctx, o, record, x, why);
 }

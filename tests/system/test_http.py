@@ -188,8 +188,8 @@ def test_a_field_that_is_an_address(place):
 
 @pytest.mark.parametrize("record, reason", [
     ({"id": "1"}, "the record has no field `user.name`"),
-    ({"user": {"name": None}}, "the field `user.name` is null"),
-    ({"user": {"name": {"a": 1}}}, "the field `user.name` is map"),
+    ({"user": {"name": None}}, "the field `user.name` (null) has no place there"),
+    ({"user": {"name": {"a": 1}}}, "the field `user.name` (map) has no place there"),
     ({"user": {"name": ".."}}, 'a field is "." or ".."'),
     ({"user": {"name": "x"}}, "`headers`: X-Id needs a field"),
     ({"user": {"name": "x"}, "id": "a\r\nX-Evil: 1"}, "`headers`: X-Id needs a field"),
@@ -255,7 +255,7 @@ def test_other_statuses_are_rejected(place):
 
 
 @pytest.mark.parametrize("options, body, reason", [
-    ("", b"[1, 2]", "only a map can be merged, and the answer is array"),
+    ("", b"[1, 2]", "only a map can be merged, not this (array)"),
     ('pick = "/data/x";', b'{"data": {}}', "the answer has nothing at /data/x"),
     ("", b"<html>hello</html>", "the answer is no JSON"),
     ("", b'{"cut": ', "the answer is no JSON"),
@@ -587,7 +587,7 @@ def test_credentials_stay_with_their_server(place):
     ((404, {}, "not here"), "status 404: not here"),
     ((200, {}, "<html>"), "the answer is no JSON"),
     ((200, {}, {"data": 1}), "the answer has nothing at `records` /items"),
-    ((200, {}, {"items": 1}), "`records` is to lead to an array, and there is integer"),
+    ((200, {}, {"items": 1}), "`records` leads to something else than an array (integer)"),
 ])
 def test_what_stops_the_source(place, answer, reason):
     with serve(lambda request: answer) as server:
