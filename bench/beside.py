@@ -113,7 +113,7 @@ def fed(work, records):
     begin = time.monotonic()
     process = start([BUILD / "sluice", "run", "--quiet", pipeline(work)], stdin=subprocess.PIPE)
     settle(process)
-    mine = [pid for pid, name in stages(process.pid).items() if name.partition("/")[0] == "work"]
+    mine = [pid for pid, name in stages(process.pid).items() if name.partition(".")[0] == "work"]
     text = "".join(json.dumps(record) + "\n" for record in records).encode()
     out, highest = [], {pid: (0, 0) for pid in mine}
 
@@ -142,6 +142,7 @@ def fed(work, records):
     whole, cpu = ended(process, begin)
     lines = b"".join(out).decode().splitlines()
     check(len(lines) == len(records), f"sluice: {len(records)} records in, {len(lines)} out")
+    check(mine, "sluice: no process of the stage was found")
     return Run(last - first, whole, cpu, sum(map(sum, highest.values())), [json.loads(line) for line in lines])
 
 
