@@ -394,9 +394,12 @@ static void say_reason(const struct exchange *exchange, int r, struct sl_http_re
 	const char *reason =
 		exchange->error[0] ? exchange->error : curl_easy_strerror(exchange->code);
 
-	if (exchange->is_too_large)
-		reason = "the answer is larger than allowed";
-	else if (!exchange->is_done && r == -ETIMEDOUT)
+	if (exchange->is_too_large) {
+		(void)snprintf(response->reason, sizeof(response->reason),
+			"the answer is larger than %zu bytes", exchange->body.max);
+		return;
+	}
+	if (!exchange->is_done && r == -ETIMEDOUT)
 		reason = "no answer in time";
 	else if (!exchange->is_done)
 		reason = r == -ECANCELED ? "cancelled" : "out of memory";

@@ -259,8 +259,8 @@ def test_other_statuses_are_rejected(place):
     ('pick = "/data/x";', b'{"data": {}}', "the answer has nothing at /data/x"),
     ("", b"<html>hello</html>", "the answer is no JSON"),
     ("", b'{"cut": ', "the answer is no JSON"),
-    ('body_max = "1KiB";', json.dumps({"a": "x" * 5000}).encode(), "1024"),
-])
+    ('body_max = "1KiB";', json.dumps({"a": "x" * 5000}).encode(), "the answer is larger than 1024 bytes"),
+], ids=["array", "nothing-there", "html", "cut", "too-large"])
 def test_answers_that_do_not_fit(place, options, body, reason):
     with serve(lambda request: (200, {}, body)) as server:
         found, said = transform(place, [{"id": 1}], f'url = "{server.url}/"; {options}', 3)
