@@ -111,7 +111,7 @@ def answers(run, count, stats, workers, seen=None):
 def post(url, more):
     query = "query ($id: Int!) { item(id: $id) { id name } }"
     return f'transform = "http"; method = "POST"; url = "{url}"; query = "{query}"; variables = [ "id" ]; ' \
-           f'merge = "replace"; pick = "data.item"; {more}'
+           f'merge = "replace"; pick = "/data/item"; {more}'
 
 
 def http():

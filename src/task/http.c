@@ -6,7 +6,6 @@
 #include <sluice/task.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -204,19 +203,12 @@ static int on_timer_wish(CURLM *multi, long timeout_ms, void *user)
 	return uv_timer_start(&http->timer, on_timeout, (uint64_t)timeout_ms, 0);
 }
 
-static void init_curl(void)
-{
-	(void)curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static struct http *http_get(struct loop *loop)
 {
-	static pthread_once_t once = PTHREAD_ONCE_INIT;
 	struct http *http = loop->http;
 
 	if (http)
 		return http;
-	(void)pthread_once(&once, init_curl);
 	http = calloc(1, sizeof(*http));
 	if (!http)
 		return NULL;

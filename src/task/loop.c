@@ -12,6 +12,7 @@
 #include "task/overflow.h"
 
 #define STACK_SIZE_DEFAULT (64u << 10)
+#define TIMER_SLACK (SL_MILLISECOND / 20) /* so that timers close to each other cost one wake-up */
 
 static const struct loop_setup plain_setup = { .name = NULL };
 static _Thread_local struct loop *own;
@@ -93,10 +94,12 @@ static void arm_timer(struct loop *loop)
 {
 	const struct sl_task *first = timers_first(&loop->timers);
 	int64_t due = first ? first->due : SL_NEVER;
+	int64_t soonest = loop->now + TIMER_SLACK;
 	struct itimerspec when = { 0 };
 
-	if (due == loop->timer_due)
+	if (due == loop->timer_due || (due < soonest && loop->timer_due <= soonest))
 		return;
+	due = due < soonest ? soonest : due;
 	loop->timer_due = due;
 	if (due != SL_NEVER) {
 		when.it_value.tv_sec = due / NSEC_PER_SEC;

@@ -7,6 +7,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "task/switch.h"
@@ -14,6 +16,11 @@
 #ifndef MADV_GUARD_INSTALL
 #define MADV_GUARD_INSTALL 102
 #endif
+
+#ifndef MADV_POPULATE_WRITE
+#define MADV_POPULATE_WRITE 23
+#endif
+#define SELF (-10000) /* PIDFD_SELF: this process */
 
 #define PAGE 4096u
 #define SLAB_STACKS 64u
@@ -88,6 +95,17 @@ static void push(struct stack_pool *pool, void *low)
 	pool->free = low;
 }
 
+/* The same advice for a page of every slot: one call for what would be SLAB_STACKS. False: this kernel has none of that. */
+static bool advise_all(char *first, size_t slot, size_t count, int advice)
+{
+	struct iovec pages[SLAB_STACKS];
+
+	for (size_t i = 0; i < count; i++)
+		pages[i] = (struct iovec){ .iov_base = first + i * slot, .iov_len = PAGE };
+	return syscall(SYS_process_madvise, SELF, pages, count, advice, 0) ==
+	       (ssize_t)(count * PAGE);
+}
+
 static bool add_slab(struct stack_pool *pool)
 {
 	size_t slot = pool->size + PAGE;
@@ -111,6 +129,10 @@ static bool add_slab(struct stack_pool *pool)
 	pool->slabs = slab;
 	pool->fresh = slab->low;
 	pool->fresh_count = count;
+	pool->fresh_is_guarded = advise_all(slab->low, slot, count, MADV_GUARD_INSTALL);
+	/* Where many are used all of these will be: their first pages at once cost less than one by one. */
+	if (slab->next)
+		(void)advise_all(slab->low + pool->size, slot, count, MADV_POPULATE_WRITE);
 	return true;
 }
 
@@ -118,7 +140,7 @@ static void *take_fresh(struct stack_pool *pool)
 {
 	char *low = pool->fresh + PAGE;
 
-	if (!make_guard(pool->fresh))
+	if (!pool->fresh_is_guarded && !make_guard(pool->fresh))
 		pool->unguarded++;
 	pool->fresh += pool->size + PAGE;
 	pool->fresh_count--;

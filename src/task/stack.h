@@ -22,6 +22,7 @@ struct stack_pool {
 	struct stack_slab *slabs;
 	char *fresh; /* of the newest slab: the part that was never used */
 	size_t fresh_count;
+	bool fresh_is_guarded;
 	void *free; /* the first free stack; the next one is named in its top word */
 	uint32_t used;
 	uint32_t unguarded;

@@ -44,9 +44,10 @@ struct sl_task {
 	struct loop *loop;
 	void *stack; /* NULL: the root */
 	enum task_state state;
-	int result;  /* of the wait; once ended, of the task */
-	int64_t due; /* while timer_index != 0 */
-	size_t timer_index;
+	int result;         /* of the wait; once ended, of the task */
+	int64_t due;        /* while timer_index != 0 */
+	size_t timer_index; /* 0: it has no deadline now; TIMER_IN_ROW; else in the heap */
+	struct sl_task *timer_prev, *timer_next;
 	int64_t parked_at; /* ns; 0: this wait is not stage code's */
 	int64_t inherited; /* deadline of the scopes around it */
 	struct sl_scope *scopes;

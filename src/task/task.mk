@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libtask.a
 libtask_a_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBCURL_CFLAGS)
 libtask_a_SOURCES = \
+	src/task/curl.c \
 	src/task/group.c \
 	src/task/http.c \
 	src/task/io.c \
@@ -14,4 +15,5 @@ libtask_a_SOURCES = \
 	src/task/sync.c \
 	src/task/task.c src/task/task.h \
 	src/task/timers.c src/task/timers.h
-TASK_LIBS = libtask.a $(LIBUV_LIBS) $(LIBCURL_LIBS) $(CONTEXT_LIBS)
+# Without LIBCURL_LIBS: curl.c loads it.
+TASK_LIBS = libtask.a $(LIBUV_LIBS) $(CONTEXT_LIBS)

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <utlist.h>
+
 #include "task/task.h"
 
 void timers_fini(struct timers *timers)
@@ -44,7 +46,7 @@ static void sink(struct timers *timers, size_t i, struct sl_task *task)
 	place(timers, i, task);
 }
 
-int timers_add(struct timers *timers, struct sl_task *task, int64_t due)
+static int add_to_heap(struct timers *timers, struct sl_task *task)
 {
 	if (timers->count + 2 > timers->capacity) {
 		size_t capacity = timers->capacity ? 2 * timers->capacity : 16;
@@ -55,8 +57,18 @@ int timers_add(struct timers *timers, struct sl_task *task, int64_t due)
 		timers->heap = heap;
 		timers->capacity = capacity;
 	}
-	task->due = due;
 	rise(timers, ++timers->count, task);
+	return 0;
+}
+
+int timers_add(struct timers *timers, struct sl_task *task, int64_t due)
+{
+	task->due = due;
+	/* utlist: the first one's `prev` is the last. */
+	if (timers->row && timers->row->timer_prev->due > due)
+		return add_to_heap(timers, task);
+	DL_APPEND2(timers->row, task, timer_prev, timer_next);
+	task->timer_index = TIMER_IN_ROW;
 	return 0;
 }
 
@@ -68,6 +80,10 @@ void timers_remove(struct timers *timers, struct sl_task *task)
 	if (i == 0)
 		return;
 	task->timer_index = 0;
+	if (i == TIMER_IN_ROW) {
+		DL_DELETE2(timers->row, task, timer_prev, timer_next);
+		return;
+	}
 	last = timers->heap[timers->count--];
 	if (last == task)
 		return;
@@ -79,5 +95,7 @@ void timers_remove(struct timers *timers, struct sl_task *task)
 
 struct sl_task *timers_first(const struct timers *timers)
 {
-	return timers->count > 0 ? timers->heap[1] : NULL;
+	struct sl_task *first = timers->count > 0 ? timers->heap[1] : NULL;
+
+	return first && !(timers->row && timers->row->due < first->due) ? first : timers->row;
 }
