@@ -11,6 +11,17 @@
 #define RATE_BURST (100 * NSEC_PER_MSEC)
 #define BACKOFF_FACTOR_MAX 30
 
+/* A wait that is the engine's doing, not the stage's. */
+static int pause_until(struct sl_context *ctx, int64_t at)
+{
+	const struct callback *callback = ctx->user;
+	int64_t begin = clock_now();
+	int r = sl_sleep_until(ctx, at);
+
+	(void)page_add(callback->slot->paused_ns, clock_now() - begin);
+	return r;
+}
+
 /* --- rate --------------------------------------------------------------------------------------- */
 
 /*
@@ -33,7 +44,7 @@ int attempt_rate(struct host *host, struct sl_context *ctx, uint32_t count)
 	} while (!atomic_compare_exchange_weak(next, &before, begin + cost));
 	if (begin - RATE_BURST <= clock_now())
 		return 0;
-	return sl_sleep_until(ctx, begin - RATE_BURST);
+	return pause_until(ctx, begin - RATE_BURST);
 }
 
 /* --- trying again ------------------------------------------------------------------------------- */
@@ -73,7 +84,7 @@ static int wait_to_retry(struct host *host, struct sl_context *ctx, uint32_t fai
 	int64_t at = clock_now() + backoff(host, failures);
 
 	(void)page_add(host->page->retried, 1);
-	return sl_sleep_until(ctx, callback->retry_at > at ? callback->retry_at : at);
+	return pause_until(ctx, callback->retry_at > at ? callback->retry_at : at);
 }
 
 /* One call into the stage. What is left of a record that was not ended goes, of one that was not consumed all. */

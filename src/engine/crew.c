@@ -151,6 +151,14 @@ bool crew_has_stopped(struct crew *crew)
 	return has_stopped;
 }
 
+void crew_show_cpu(struct crew *crew)
+{
+	(void)pthread_mutex_lock(&crew->lock);
+	for (uint32_t i = 0; i < crew->worker_count; i++)
+		worker_show_cpu(&crew->workers[i]);
+	(void)pthread_mutex_unlock(&crew->lock);
+}
+
 void crew_join(struct crew *crew)
 {
 	for (uint32_t i = 0; i < crew->worker_count; i++)

@@ -92,6 +92,8 @@ void crew_cancel(struct crew *crew);
 /* After the last job: every worker commits, runs finish and stop, and ends. */
 void crew_finish(struct crew *crew, bool is_complete);
 bool crew_has_stopped(struct crew *crew);
+/* Brings the workers' cpu_ns in the page up to date. */
+void crew_show_cpu(struct crew *crew);
 /* Joins the workers; only when crew_has_stopped. */
 void crew_join(struct crew *crew);
 

@@ -59,6 +59,7 @@ struct pump {
 	zmq_pollitem_t *items;
 	size_t item_count;
 	int64_t ticked;
+	int64_t noted; /* until when blocked_ns counts */
 	_Alignas(uint64_t) char payload[WORD_PAYLOAD_MAX];
 };
 
@@ -717,8 +718,25 @@ static void show(struct pump *pump)
 		held += outlet_held(pump->outlets[i]);
 	page_set(page->held_bytes, held);
 	page_set(page->queued, pump->ready_count + (pump->order ? order_held(pump->order) : 0));
-	if (pump->host->impl->role != SL_SOURCE && pump->ready_count == 0 && pump->in_work == 0)
-		page_set(page->blocked, PAGE_NO_INPUT);
+	crew_show_cpu(&pump->crew);
+}
+
+static void count_blocked(struct pump *pump)
+{
+	struct page *page = pump->host->page;
+	int64_t now = clock_now();
+
+	(void)page_add(page->blocked_ns[page_get(page->blocked)], now - pump->noted);
+	pump->noted = now;
+}
+
+/* Gates hold up only what is there to be begun, and somebody to begin it. */
+static void see_blocked(struct pump *pump)
+{
+	if (pump->host->impl->role == SL_SOURCE || (pump->ready && has_hands(pump)))
+		return;
+	page_set(pump->host->page->blocked,
+		!pump->ready && pump->in_work == 0 ? PAGE_NO_INPUT : PAGE_FREE);
 }
 
 /* Forgets origins that nobody upstream has named for some rounds of PINGs. */
@@ -765,7 +783,9 @@ static void turn(struct pump *pump)
 		outlet_receive(pump->outlets[i]);
 	read_inlets(pump);
 	tell_floors(pump);
+	count_blocked(pump);
 	hand_out(pump);
+	see_blocked(pump);
 	live(pump);
 	tick(pump);
 }
@@ -862,6 +882,7 @@ int pump_run(struct host *host, int words, const char *runtime)
 	pump->host = host;
 	pump->words = words;
 	page_set(host->page->pump_beat_ns, clock_now());
+	pump->noted = clock_now();
 	if (pump_open(pump, runtime, &err) < 0)
 		pump_die(pump, err.text, true);
 	collect_items(pump);

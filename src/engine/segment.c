@@ -41,6 +41,7 @@ int segment_run(struct host *host, struct segment *segment, struct sl_context *c
 	int r = attempt_record(host, ctx, worker, segment,
 		sl_batch_record(segment->job->delivery->batch, segment->first + segment->count));
 
+	task_check_left_by(ctx, "transform");
 	if (r < 0)
 		return r;
 	segment->count++;

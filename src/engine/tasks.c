@@ -57,6 +57,7 @@ static int end_segment(struct hand *hand)
 	hand->segment = NULL;
 	job = segment->job;
 	(void)page_add(worker->slot->in_calls_ns, work);
+	(void)page_add(worker->slot->records, segment->count);
 	(void)page_add(worker->in_hand, -segment->count);
 	r = segment_end(worker->crew, segment, work);
 	if (r > 0)

@@ -66,15 +66,6 @@ static void slot_leave(struct worker *worker)
 	page_set(worker->slot->state, PAGE_IDLE);
 }
 
-/* What a callback left open that it must not. */
-static void check_left(const char *what)
-{
-	struct loop *loop = loop_of_thread();
-
-	if (loop)
-		task_check_left(&loop->root, what);
-}
-
 /* --- taking records ------------------------------------------------------------------------------- */
 
 bool worker_accept(struct crew *crew, struct job *job)
@@ -261,6 +252,7 @@ static int run_sink(struct worker *worker, struct job *job)
 static int commit(struct worker *worker)
 {
 	struct host *host = worker->crew->host;
+	int64_t begin = clock_now();
 	int r = 0;
 
 	if (!worker->uncommitted)
@@ -268,8 +260,9 @@ static int commit(struct worker *worker)
 	slot_enter(worker);
 	if (host->impl->commit)
 		r = host->impl->commit(&worker->callback.context, host->shared, worker->own);
-	check_left("commit");
+	task_check_left_by(&worker->callback.context, "commit");
 	slot_leave(worker);
+	(void)page_add(worker->slot->in_calls_ns, clock_now() - begin);
 	if (r < 0)
 		return r;
 	worker_done(worker->crew, worker->uncommitted, worker->uncommitted_tail);
@@ -306,11 +299,12 @@ static int run_role(struct worker *worker, struct job *job)
 	}
 }
 
-static void note_time(struct worker *worker, int64_t ns)
+static void note_time(struct worker *worker, int64_t ns, uint64_t records)
 {
 	struct page *page = worker->crew->host->page;
 
 	(void)page_add(worker->slot->in_calls_ns, ns);
+	(void)page_add(worker->slot->records, records);
 	if (page_get(page->first_record_ns) == 0)
 		page_set(page->first_record_ns, clock_now());
 }
@@ -326,11 +320,11 @@ static int run_job(struct worker *worker, struct job *job)
 	worker->callback.dead = 0;
 	slot_enter(worker);
 	r = run_role(worker, job);
-	check_left("a callback");
+	task_check_left_by(&worker->callback.context, "a callback");
 	slot_leave(worker);
 	job->dead = worker->callback.dead;
 	job->work_ns = clock_now() - begin;
-	note_time(worker, job->work_ns);
+	note_time(worker, job->work_ns, job->consumed + job->dead);
 	if (r == 0 && worker->callback.must_stop)
 		r = -EINVAL;
 	if (r < 0 || host->impl->role == SL_SINK)
@@ -357,7 +351,7 @@ static int run_stretch(struct worker *worker, const struct stretch *stretch)
 	if (r < 0 || worker->callback.must_stop)
 		return r < 0 ? r : -EINVAL;
 	work = clock_now() - begin;
-	note_time(worker, work);
+	note_time(worker, work, segment->count);
 	r = segment_end(worker->crew, segment, work);
 	if (r > 0)
 		worker_done(worker->crew, stretch->job, &stretch->job->next_in_list);
@@ -491,7 +485,7 @@ static int begin(struct worker *worker)
 
 	if (r == 0 && host->impl->start)
 		r = host->impl->start(&worker->callback.context, host->shared, worker->own);
-	check_left("start");
+	task_check_left_by(&worker->callback.context, "start");
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&worker->crew->lock);
@@ -524,12 +518,14 @@ static int end(struct worker *worker)
 			&worker->callback.context, host->shared, worker->own, crew->is_complete);
 	if (r == 0 && host->impl->stop)
 		host->impl->stop(&worker->callback.context, host->shared, worker->own);
-	check_left("stop");
+	task_check_left_by(&worker->callback.context, "stop");
 	slot_leave(worker);
 	if (r < 0)
 		return r;
 	loop_end();
 	(void)pthread_mutex_lock(&crew->lock);
+	worker_show_cpu(worker);
+	worker->has_left = true;
 	crew->stopped++;
 	(void)pthread_mutex_unlock(&crew->lock);
 	worker_wake_pump(crew);
@@ -548,6 +544,18 @@ static void *worker_main(void *user)
 	if (r < 0)
 		worker_fail(worker->crew, &worker->callback, r);
 	return NULL;
+}
+
+void worker_show_cpu(struct worker *worker)
+{
+	struct timespec cpu;
+	int64_t now;
+
+	if (worker->has_left || clock_gettime(worker->clock, &cpu) < 0)
+		return;
+	now = cpu.tv_sec * NSEC_PER_SEC + cpu.tv_nsec;
+	(void)page_add(worker->slot->cpu_ns, now - worker->cpu_shown);
+	worker->cpu_shown = now;
 }
 
 int worker_start(struct worker *worker, struct crew *crew, uint32_t index)
@@ -569,6 +577,9 @@ int worker_start(struct worker *worker, struct crew *crew, uint32_t index)
 	for (uint32_t i = 0; i < ports; i++)
 		worker->outputs[i] = &worker->writers[i];
 	r = pthread_create(&worker->thread, NULL, worker_main, worker);
+	if (r != 0)
+		return -r;
+	r = pthread_getcpuclockid(worker->thread, &worker->clock);
 	if (r != 0)
 		return -r;
 	(void)snprintf(name, sizeof(name), "worker %u", index);

@@ -11,6 +11,9 @@
 struct worker {
 	struct crew *crew;
 	pthread_t thread;
+	clockid_t clock;   /* of the thread's computing */
+	int64_t cpu_shown; /* how much of it the page has: crew->lock */
+	bool has_left;     /* the thread ends: crew->lock */
 	struct page_worker *slot;
 	struct callback callback;
 	void *own;                   /* the stage's worker struct */
@@ -45,6 +48,8 @@ bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stre
 /* A batch that comes into the stage: counts it, and checks its payload. False: refused and handed back. */
 bool worker_accept(struct crew *crew, struct job *job);
 
+/* Puts what it has computed since the last time into its slot. Under the lock. */
+void worker_show_cpu(struct worker *worker);
 int worker_start(struct worker *worker, struct crew *crew, uint32_t index);
 void worker_join(struct worker *worker);
 

@@ -15,8 +15,9 @@
 enum page_worker_state { PAGE_IDLE, PAGE_BUSY, PAGE_WAITING };
 
 /*
- * A worker's time. Of the wall time since it started: cpu_ns computing; in_calls_ns inside stage code, with coroutines of
- * all tasks together; waited_ns the part of that which stage code spent in waits of task.h.
+ * A worker's time. Of the wall time since it started: cpu_ns computing, the engine's part for its batches included; in_calls_ns
+ * inside stage code, with coroutines of all tasks together; waited_ns the part of that which stage code spent in waits of
+ * task.h; paused_ns the part in which the engine made it wait, for its `rate` or before another try.
  */
 struct page_worker {
 	_Atomic uint32_t state;
@@ -24,7 +25,9 @@ struct page_worker {
 		calls; /* into stage code: a worker that is busy while this stands still is hung */
 	_Atomic int64_t cpu_ns;
 	_Atomic int64_t in_calls_ns;
+	_Atomic uint64_t records; /* whose time is in in_calls_ns */
 	_Atomic int64_t waited_ns;
+	_Atomic int64_t paused_ns;
 	_Atomic uint64_t held; /* times that a task kept its worker for over 100 ms */
 	_Atomic int64_t held_max_ns;
 	_Atomic uint64_t tasks; /* alive now */

@@ -40,8 +40,8 @@ static void load(void)
 	FUNCTIONS(LOOK_UP)
 	is_there = has_all && real.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK;
 	if (!is_there)
-		log_write(LOG_LEVEL_ERROR, "HTTP needs %s, 7.85 or newer (package libcurl4): %s", LIBRARY,
-			has_all ? "it does not start" : dlerror());
+		log_write(LOG_LEVEL_ERROR, "HTTP needs %s, 7.85 or newer (package libcurl4): %s",
+			LIBRARY, has_all ? "it does not start" : dlerror());
 }
 
 /* Only the functions that can fail need to ask: the others are given what these made. */
@@ -136,9 +136,10 @@ void curl_url_cleanup(CURLU *url)
 }
 
 /* `const` in newer versions of curl.h. */
-typedef __typeof__(_Generic(&curl_url_get,
-	CURLUcode(*)(const CURLU *, CURLUPart, char **, unsigned): (const CURLU *)NULL,
-	default: (CURLU *)NULL)) readable_url;
+typedef __typeof__(_Generic(
+	&curl_url_get, CURLUcode (*)(const CURLU *, CURLUPart, char **, unsigned)
+	: (const CURLU *)NULL, default
+	: (CURLU *)NULL)) readable_url;
 
 CURLUcode curl_url_get(readable_url url, CURLUPart what, char **part, unsigned flags)
 {

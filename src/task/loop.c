@@ -120,21 +120,30 @@ void loop_timer_expired(struct loop *loop)
 		task_wake(task, -ETIMEDOUT);
 }
 
-static void publish(const struct loop *loop, enum page_worker_state state)
+#define RAISE(cell, value)                                                                         \
+	do {                                                                                       \
+		if (page_get(cell) < (value))                                                      \
+			page_set(cell, value);                                                     \
+	} while (0)
+
+/* What was counted by a process that died stays: sums grow, and the most is the most of all. */
+static void publish(struct loop *loop, enum page_worker_state state)
 {
 	struct page_worker *slot = loop->setup->slot;
+	const struct loop_counts *now = &loop->counts, *before = &loop->published;
 
 	if (!slot)
 		return;
 	page_set(slot->state, state);
 	(void)page_add(slot->calls, 1);
-	page_set(slot->waited_ns, loop->counts.waited_ns);
-	page_set(slot->held, loop->counts.held);
-	page_set(slot->held_max_ns, loop->counts.held_max_ns);
-	page_set(slot->tasks, loop->counts.tasks);
-	page_set(slot->tasks_max, loop->counts.tasks_max);
-	page_set(slot->stack_deepest, loop->stacks.deepest);
+	(void)page_add(slot->waited_ns, now->waited_ns - before->waited_ns);
+	(void)page_add(slot->held, now->held - before->held);
+	RAISE(slot->held_max_ns, now->held_max_ns);
+	page_set(slot->tasks, now->tasks);
+	RAISE(slot->tasks_max, now->tasks_max);
+	RAISE(slot->stack_deepest, loop->stacks.deepest);
 	page_set(slot->unguarded, loop->stacks.unguarded);
+	loop->published = *now;
 }
 
 static void look_around(struct loop *loop, bool may_wait)

@@ -105,6 +105,14 @@ void task_check_left(struct sl_task *task, const char *what)
 		task_misuse(task->loop, "%s left a scope open", what);
 }
 
+void task_check_left_by(struct sl_context *ctx, const char *what)
+{
+	struct loop *loop = loop_of_thread();
+
+	if (loop)
+		task_check_left(ctx->task ? ctx->task : &loop->root, what);
+}
+
 /* --- scopes ------------------------------------------------------------------------------------- */
 
 static bool is_in_shield(const struct sl_task *task)

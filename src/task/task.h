@@ -111,7 +111,7 @@ struct loop {
 	struct timers timers;
 	int64_t now;      /* when the running task began its turn */
 	uint32_t pending; /* requests at libuv's pool */
-	struct loop_counts counts;
+	struct loop_counts counts, published;
 
 	pthread_mutex_t inbox_lock; /* of inbox */
 	struct sl_task *inbox;
@@ -163,6 +163,8 @@ bool task_is_canceled(const struct sl_task *task);
 int64_t task_deadline(const struct sl_task *task, int64_t deadline);
 /* Stage code has returned: aborts when it left a group open or a lock taken. `what`: "transform", "member" ... */
 void task_check_left(struct sl_task *task, const char *what);
+/* The same by the context that it was given: a thread that never waited has nothing to leave. */
+void task_check_left_by(struct sl_context *ctx, const char *what);
 
 /* "sluice: stage `x`: ..." and abort(): a fault of the stage's code. */
 _Noreturn void task_misuse(const struct loop *loop, const char *format, ...)
