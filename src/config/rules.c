@@ -6,6 +6,10 @@
 #include <string.h>
 #include <sys/un.h>
 
+#include "base/units.h"
+
+#define RECORD_LEAST 128 /* bytes: with less room for each, the numbers of a stage promise more than can be in work */
+
 static void check_numbers(struct loader *loader, const struct draft *draft)
 {
 	if ((draft->impl->flags & SL_ONE_PROCESS) && draft->common.processes != 1)
@@ -90,6 +94,39 @@ static void check_partition(struct loader *loader, const struct draft *draft)
 			draft->name);
 }
 
+/* `holder` keeps what `draft` works on, before or behind it. */
+static void check_retain(
+	struct loader *loader, const struct draft *holder, const struct draft *draft)
+{
+	uint64_t tasks = draft->common.coroutines > 0 ? (uint64_t)draft->common.coroutines : 1;
+	uint64_t at_once = tasks * (uint64_t)draft->common.threads * draft->processes;
+	uint64_t room = holder->common.retain * holder->processes;
+	uint64_t needed = (at_once * RECORD_LEAST + holder->processes - 1) / holder->processes;
+	char count[32], is[32];
+
+	if (!holder->impl || at_once * RECORD_LEAST <= room)
+		return;
+	problems_warning(&loader->problems, draft_line(holder, "retain"),
+		"`%s` would work on %s records at once, but the `retain` of `%s`, %s, leaves %u B "
+		"for each: write retain = \"%uMiB\"; or more, or lower the numbers of `%s`",
+		draft->name, units_print_count(at_once, count, sizeof(count)), holder->name,
+		units_print_size(holder->common.retain, is, sizeof(is)),
+		(unsigned)(room / at_once),
+		(unsigned)(needed >> 20) + 1,
+		draft->name);
+}
+
+static void check_room(struct loader *loader, uint32_t i)
+{
+	const struct draft *draft = &loader->drafts[i];
+
+	if (draft->role == SL_TRANSFORM)
+		check_retain(loader, draft, draft);
+	for (uint32_t k = 0; k < loader->link_count; k++)
+		if (loader->links[k].downstream == i)
+			check_retain(loader, &loader->drafts[loader->links[k].upstream], draft);
+}
+
 /* Two sinks that write one file would destroy each other's work. */
 static void check_targets(struct loader *loader, uint32_t i)
 {
@@ -138,6 +175,7 @@ void rules_check(struct loader *loader)
 		check_coroutines(loader, draft);
 		check_per_record(loader, draft);
 		check_partition(loader, draft);
+		check_room(loader, i);
 		check_targets(loader, i);
 		if (loader->runtime)
 			check_sockets(loader, draft);
