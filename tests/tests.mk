@@ -3,6 +3,7 @@ if HAVE_CMOCKA
 LINK_TEST_LIBS = liblink.a libgraph.a $(RECORD_LIBS) libbase.a $(ZMQ_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/test_advice \
 	tests/unit/test_batch \
 	tests/unit/test_frame \
 	tests/unit/test_json \
@@ -14,6 +15,10 @@ UNIT_TESTS = \
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
+tests_unit_test_advice_SOURCES = tests/unit/test_advice.c src/cli/advice.c
+tests_unit_test_advice_CFLAGS = $(AM_CFLAGS)
+tests_unit_test_advice_LDADD = $(LINK_TEST_LIBS) -lm
+nodist_EXTRA_tests_unit_test_advice_SOURCES = dummy.cxx
 tests_unit_test_batch_SOURCES = tests/unit/test_batch.c
 tests_unit_test_batch_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_batch_SOURCES = dummy.cxx

@@ -3,6 +3,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdint.h>
 #include <stdio.h>
 
 enum cli_status {
@@ -22,7 +23,7 @@ struct cli_command {
 		char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe;
+extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe, cli_advise;
 
 void cli_help(const struct cli_command *command, FILE *file);
 /* "sluice run: TEXT; see `sluice run --help`" to stderr; CLI_USAGE. */
@@ -36,6 +37,8 @@ struct cli_options {
 	const char *runtime;
 	int dot;
 	int quiet;
+	int64_t duration_ns; /* --for; 10 s */
+	int with_sinks;
 };
 
 /* 0: go on; 1: help was given, end with CLI_OK; 2: usage was said, end with CLI_USAGE. `wants_file`: what FILE is called; NULL: none. */

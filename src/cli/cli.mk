@@ -4,13 +4,16 @@ SUPERVISOR_LIBS = libsupervisor.a libgraph.a libvalue.a libbase.a $(SYSTEMD_LIBS
 bin_PROGRAMS += sluice
 sluice_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 sluice_SOURCES = \
+	src/cli/advice.c src/cli/advice.h \
+	src/cli/advise.c \
 	src/cli/ask.c \
 	src/cli/check.c \
 	src/cli/cli.h \
 	src/cli/main.c \
 	src/cli/run.c \
+	src/cli/sample.c src/cli/sample.h \
 	src/cli/show.c src/cli/show.h
-sluice_LDADD = $(SUPERVISOR_LIBS)
+sluice_LDADD = $(SUPERVISOR_LIBS) -lm
 
 sbin_PROGRAMS += sluiced
 sluiced_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)

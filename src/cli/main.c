@@ -6,8 +6,11 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "base/clock.h"
+#include "base/units.h"
+
 static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
-	&cli_describe };
+	&cli_describe, &cli_advise };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -31,7 +34,9 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
 	return CLI_USAGE;
 }
 
-enum { OPT_STATE = 256, OPT_RUNTIME, OPT_DOT };
+enum { OPT_STATE = 256, OPT_RUNTIME, OPT_DOT, OPT_FOR, OPT_WITH_SINKS };
+
+#define FOR_DEFAULT (10 * NSEC_PER_SEC)
 
 /* clang-format off */
 static const struct option long_options[] = {
@@ -40,6 +45,8 @@ static const struct option long_options[] = {
 	{ "state",   required_argument, NULL, OPT_STATE },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
 	{ "dot",     no_argument,       NULL, OPT_DOT },
+	{ "for",     required_argument, NULL, OPT_FOR },
+	{ "with-sinks", no_argument,    NULL, OPT_WITH_SINKS },
 	{ 0 },
 };
 /* clang-format on */
@@ -69,6 +76,18 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 	case OPT_DOT:
 		o->dot = 1;
 		return has_option(command, "--dot") ? 0 : cli_usage(command, "no option --dot");
+	case OPT_FOR:
+		if (!has_option(command, "--for"))
+			return cli_usage(command, "no option --for");
+		return units_parse_duration(optarg, &o->duration_ns) == 0 && o->duration_ns > 0
+			       ? 0
+			       : cli_usage(command, "--for %s is no duration: write --for 30s",
+					 optarg);
+	case OPT_WITH_SINKS:
+		o->with_sinks = 1;
+		return has_option(command, "--with-sinks")
+			       ? 0
+			       : cli_usage(command, "no option --with-sinks");
 	case ':':
 		return cli_usage(command, "%s needs a value",
 			optopt >= 256 || optopt == 0 ? "an option" : "the option");
@@ -82,7 +101,7 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 {
 	int c;
 
-	*ret = (struct cli_options){ 0 };
+	*ret = (struct cli_options){ .duration_ns = FOR_DEFAULT };
 	optind = 1;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":hq", long_options, NULL)) != -1) {

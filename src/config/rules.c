@@ -8,7 +8,8 @@
 
 #include "base/units.h"
 
-#define RECORD_LEAST 128 /* bytes: with less room for each, the numbers of a stage promise more than can be in work */
+#define RECORD_LEAST                                                                               \
+	128 /* bytes: with less room for each, the numbers of a stage promise more than can be in work */
 
 static void check_numbers(struct loader *loader, const struct draft *draft)
 {
@@ -110,10 +111,8 @@ static void check_retain(
 		"`%s` would work on %s records at once, but the `retain` of `%s`, %s, leaves %u B "
 		"for each: write retain = \"%uMiB\"; or more, or lower the numbers of `%s`",
 		draft->name, units_print_count(at_once, count, sizeof(count)), holder->name,
-		units_print_size(holder->common.retain, is, sizeof(is)),
-		(unsigned)(room / at_once),
-		(unsigned)(needed >> 20) + 1,
-		draft->name);
+		units_print_size(holder->common.retain, is, sizeof(is)), (unsigned)(room / at_once),
+		(unsigned)(needed >> 20) + 1, draft->name);
 }
 
 static void check_room(struct loader *loader, uint32_t i)
