@@ -1,0 +1,286 @@
+# SPDX-License-Identifier: MIT
+"""
+Processes, threads and coroutines: who works on what and when, in which order it leaves, and what rate, timeout and retries do.
+The stage `probe` (tests/modules) does what each record says and writes down what happened.
+"""
+import json
+import random
+import re
+import signal
+import subprocess
+import time
+
+import pytest
+
+from conftest import BUILD, ROOT, children, finish, kill_some, resident, wait_for
+
+MODES = {
+    "plain": "",
+    "threads": "threads = 3;",
+    "coroutines": "coroutines = 50;",
+    "processes": "processes = 2;",
+    "all": "processes = 2; threads = 2; coroutines = 20;",
+}
+
+
+@pytest.fixture(scope="session")
+def modules(tmp_path_factory):
+    """The modules of tests/modules, built as their author would; the folder."""
+    folder = tmp_path_factory.mktemp("modules")
+    flags = subprocess.run(["pkg-config", "--cflags", "sluice"], env={"PKG_CONFIG_PATH": str(BUILD), "PATH": "/usr/bin:/bin"},
+                           capture_output=True, text=True, check=True).stdout.split()
+    for source in (ROOT / "tests/modules").glob("*.c"):
+        subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *flags, "-o",
+                        folder / f"{source.stem}.so", source], check=True)
+    return folder
+
+
+@pytest.fixture
+def bench(place, modules):
+    place.env["SLUICE_STAGE_PATH"] = str(modules)
+    return place
+
+
+def feed(place, records):
+    with open(place.path / "in.ndjson", "w") as file:
+        for id, record in enumerate(records):
+            file.write(json.dumps({"id": id, **record}) + "\n")
+
+
+def pipeline(work, sink="", probe='transform = "probe";'):
+    return f"""stages = {{
+      read = {{ source = "file"; path = "in.ndjson"; }};
+      work = {{ from = "read"; {probe} {work} }};
+      save = {{ sink = "file"; from = "work"; path = "out.ndjson"; {sink} }};
+    }};"""
+
+
+def found(place):
+    return [json.loads(line) for line in open(place.path / "out.ndjson")]
+
+
+def probe(place, records, work, sink="", status=0):
+    """Runs the records through the stage; what came out, and what was said."""
+    feed(place, records)
+    _, err = place.run(pipeline(work, sink), status=status)
+    return found(place), err
+
+
+def most_at_once(records):
+    """How many were in work at the same time."""
+    events = sorted([(r["began"], 1) for r in records] + [(r["ended"], -1) for r in records])
+    now = most = 0
+    for _, step in events:
+        now += step
+        most = max(most, now)
+    return most
+
+
+# --- who works on what, and in which order it leaves ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_results_leave_in_order(bench, mode):
+    chance = random.Random(7)
+    records, _ = probe(bench, [{"wait": chance.choice([0, 0, 1, 5, 20])} for _ in range(300)], MODES[mode])
+    assert [r["id"] for r in records] == list(range(300))
+
+
+@pytest.mark.parametrize("mode", ["coroutines", "all"])
+def test_with_any_results_pass_one_another(bench, mode):
+    waits = [200 if n % 10 == 0 else 1 for n in range(100)]
+    records, _ = probe(bench, [{"wait": wait} for wait in waits], MODES[mode] + ' order = "any";', 'order = "any";')
+    ids = [r["id"] for r in records]
+    assert sorted(ids) == list(range(100))
+    assert ids != sorted(ids)
+
+
+@pytest.mark.parametrize("mode, processes, threads, most", [
+    ("plain", 1, 1, 1), ("threads", 1, 3, 3), ("coroutines", 1, 1, 50), ("processes", 2, 2, 2), ("all", 2, 4, 80)])
+def test_each_number_gives_what_it_says(bench, mode, processes, threads, most):
+    """So many processes and threads take part, and so many records are in work at once; never more."""
+    records, _ = probe(bench, [{"wait": 20} for _ in range(60 if most < 10 else 600)], MODES[mode] + ' order = "any";')
+    assert len({r["process"] for r in records}) == processes
+    assert len({r["thread"] for r in records}) == threads
+    assert most * 0.8 <= most_at_once(records) <= most
+
+
+def test_coroutines_run_over_the_borders_of_batches(bench):
+    """One record of a batch takes long: those of the batches behind it do not wait."""
+    records, _ = probe(bench, [{"wait": 1500}] + [{"wait": 1} for _ in range(2000)], 'coroutines = 20; order = "any";',
+                       'order = "any";')
+    slow = next(r for r in records if r["id"] == 0)
+    assert sum(r["ended"] < slow["ended"] for r in records) > 1900
+
+
+def test_waits_overlap(bench):
+    begin = time.monotonic()
+    records, _ = probe(bench, [{"wait": 500} for _ in range(1000)], "coroutines = 1000;")
+    assert time.monotonic() - begin < 5, "one after the other they would take 500 s"
+    assert most_at_once(records) > 900
+
+
+# --- rate, timeout, retries ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_rate_is_shared_by_all_instances(bench, mode):
+    records, _ = probe(bench, [{} for _ in range(150)], MODES[mode] + ' rate = "100/s"; order = "any";')
+    began = sorted(r["began"] for r in records)
+    # A bucket of a tenth of a second: ten records may begin at once.
+    for i, at in enumerate(began):
+        within = sum(at <= other < at + 500_000_000 for other in began[i:])
+        assert within <= 50 + 10 + 2, f"{within} records began within half a second"
+    assert (began[-1] - began[0]) / 1e9 < 4, "it is much slower than it should be"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_timeout_ends_one_record(bench, mode):
+    records, err = probe(bench, [{"wait": 60_000 if n == 5 else 1} for n in range(20)],
+                         MODES[mode] + ' timeout = "100ms"; retries = 1; backoff = "10ms";', status=3)
+    assert [r["id"] for r in records] == [n for n in range(20) if n != 5]
+    assert "it took longer than `timeout` (tried 2 times)" in err
+    assert "given up: 1" in err
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_retries(bench, mode):
+    records, err = probe(bench, [{"fails": n % 4} for n in range(40)],
+                         MODES[mode] + ' retries = 2; backoff = "5ms";', status=3)
+    assert [r["id"] for r in records] == [n for n in range(40) if n % 4 < 3]
+    if "processes" not in MODES[mode]:
+        assert all(r["attempts"] == r["id"] % 4 + 1 for r in records)
+    assert all(r["attempts"] > 0 for r in records), "what a failed attempt had put was passed on"
+    assert err.count("(tried 3 times)") == 10
+    assert "given up: 10" in err
+
+
+def test_retries_for_ever(bench):
+    records, _ = probe(bench, [{"fails": 40}], 'retries = "forever"; backoff = "1ms";')
+    assert records[0]["attempts"] == 41
+
+
+def test_the_backoff_grows_and_does_not_hold_up_others(bench):
+    begin = time.monotonic()
+    records, _ = probe(bench, [{"fails": 4 if n == 0 else 0, "wait": 1} for n in range(300)],
+                       'coroutines = 10; backoff = "100ms"; order = "any";', 'order = "any";')
+    first = next(r for r in records if r["id"] == 0)
+    # 100, 200, 400, 800 ms, each from half of it to the whole.
+    assert time.monotonic() - begin > 0.74
+    assert sum(r["ended"] < first["began"] for r in records) > 250
+
+
+# --- a task that holds its worker -----------------------------------------------------------------------------------------
+
+
+def test_a_task_that_holds_its_worker_is_named(bench):
+    records, err = probe(bench, [{"block": 300} if n == 3 else {"wait": 50} for n in range(10)], "coroutines = 10;")
+    said = re.search(r"work\.0: a task held its worker for (\d+)(?:\.\d)? ms", err)
+    assert said and 300 <= int(said[1]) < 2000, err
+    # The others would have been done after 50 ms.
+    late = [r for r in records if r["id"] != 3 and (r["ended"] - r["began"]) / 1e6 >= 290]
+    assert late, "nobody was held up"
+    assert len(records) == 10
+
+
+def test_threads_are_not_held_up_by_each_other(bench):
+    records, err = probe(bench, [{"block": 300} if n == 3 else {"wait": 50} for n in range(10)], "threads = 10;")
+    assert "held its worker" not in err
+    assert all((r["ended"] - r["began"]) / 1e6 < 290 for r in records if r["id"] != 3)
+
+
+# --- ends -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_stop_settles_what_was_read(bench, mode):
+    feed(bench, [{"wait": 2} for _ in range(100_000)])
+    bench.write("p.conf", pipeline(MODES[mode]))
+    process = bench.start("run", "p.conf")
+    time.sleep(0.7)
+    process.send_signal(signal.SIGTERM)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert "every record that was read is accounted for" in err and "stopped in" in err
+    # A source that was stopped published nothing under the file's own name; see the page of the sink.
+    assert not (bench.path / "out.ndjson").exists()
+
+
+@pytest.mark.parametrize("order", ["keep", "any"])
+@pytest.mark.parametrize("work", ["coroutines = 100;", "threads = 2; coroutines = 20;"])
+def test_killed_coroutines_lose_nothing(bench, work, order):
+    chance = random.Random(3)
+    feed(bench, [{"wait": chance.choice([0, 0, 0, 1, 3])} for _ in range(30_000)])
+    bench.write("p.conf", pipeline(f'{work} processes = 2; queue = 2; restart = 1000; backoff = "5ms"; order = "{order}";',
+                                   f'order = "{order}";'))
+    process = bench.start("run", "p.conf")
+    kills = kill_some(process, {"work"}, 25, 11)
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert "leak" not in err
+    assert kills >= 10, "the run was over too soon to mean anything"
+    assert {r["id"] for r in found(bench)} == set(range(30_000))
+
+
+# --- every pair -------------------------------------------------------------------------------------------------------------
+
+PAIRS = ["plain", "threads", "coroutines", "processes"]
+PAD = "x" * 2000
+COUNT = 3000
+
+
+def two_stages(place, first, second):
+    """read -> first -> second -> save; the second waits for its gate, so that the first is blocked, and so is the source."""
+    feed(place, [{"pad": PAD} for _ in range(COUNT)])
+    place.write("p.conf", f"""stages = {{
+      read   = {{ source = "file"; path = "in.ndjson"; retain = "128KiB"; }};
+      first  = {{ from = "read"; transform = "probe"; {MODES[first]} retain = "128KiB"; restart = 100; backoff = "5ms"; }};
+      second = {{ from = "first"; transform = "probe"; {MODES[second]} retain = "128KiB"; restart = 100; backoff = "5ms";
+                  gate = "gate"; fail_once = "mark"; }};
+      save   = {{ sink = "file"; from = "second"; path = "out.ndjson"; }};
+    }};""")
+    return place.start("run", "p.conf")
+
+
+def until_blocked(place, process):
+    """The source has read what fits and stands still; the memory of every process."""
+    def standing():
+        names = set(children(process.pid).values())
+        return {"read.0", "first.0", "second.0", "save.0"} <= names
+    wait_for(standing, what="all stages")
+    time.sleep(0.4)
+    return {name: resident(pid) for pid, name in children(process.pid).items()}
+
+
+@pytest.mark.parametrize("second", PAIRS)
+@pytest.mark.parametrize("first", PAIRS)
+@pytest.mark.parametrize("what", ["error", "stop", "kill"])
+def test_two_stages(bench, first, second, what):
+    """The second stage fails, is drained, or dies, while the first is blocked: no hang, no loss, memory bounded."""
+    if what != "error":
+        bench.write("mark", "")
+    process = two_stages(bench, first, second)
+    memory = until_blocked(bench, process)
+    if what == "kill":
+        for stage in ("first", "second"):
+            victims = sorted(children(process.pid, {stage}))
+            subprocess.run(["kill", "-9", str(random.Random(f"{first} {second}").choice(victims))], check=True)
+    if what == "stop":
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.1)
+    bench.write("gate", "")
+    code, _, err = finish(process)
+    assert code == 0, err
+    assert "leak" not in err, err
+    assert "every record that was read is accounted for" in err
+    if what == "error":
+        assert "an error, as the config says" in err
+    if what == "stop":
+        row = {line.split()[0]: line.split()[1:3] for line in err.splitlines() if line.startswith(("read ", "save "))}
+        assert row["read"][1] == row["save"][1], err
+        assert int(row["read"][1]) < COUNT, "it was not blocked when it was stopped"
+    else:
+        ids = [r["id"] for r in found(bench)]
+        assert set(ids) == set(range(COUNT))
+    # 6 MB wait to be read; 128 KiB may be held by each output.
+    assert max(memory.values()) < 40_000, memory
