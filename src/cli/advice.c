@@ -4,11 +4,11 @@
 
 #include <math.h>
 
-#define BUSY 0.7            /* from here on a stage holds up the others */
-#define WAITS 0.3           /* from here on a share of waiting makes workers that wait together worth it */
-#define HEADROOM 1.1        /* so that a stage whose neighbours vary does not become the next limit */
+#define BUSY 0.7     /* from here on a stage holds up the others */
+#define WAITS 0.3    /* from here on a share of waiting makes workers that wait together worth it */
+#define HEADROOM 1.1 /* so that a stage whose neighbours vary does not become the next limit */
 #define PROCESSORS_USED 0.95 /* of all, by a pipeline that is limited by them */
-#define GAIN_LEAST 1.1      /* less is within what a second measurement would say */
+#define GAIN_LEAST 1.1       /* less is within what a second measurement would say */
 
 static double least(double a, double b)
 {
@@ -51,15 +51,16 @@ static void describe(const struct graph_stage *stage, const struct advice_measur
 		a->compute = m->computing / m->records;
 		a->wait = waiting / m->records;
 	}
-	a->busy = least(1, m->calls / (seconds * (double)graph_concurrency(stage) * stage->processes));
+	a->busy = least(
+		1, m->calls / (seconds * (double)graph_concurrency(stage) * stage->processes));
 	a->held_back = a->busy * m->paused / most(m->calls, 1e-12);
 	/* Of coroutines few may be in work while their loop has no time for more. */
 	a->busy = most(a->busy, least(1, m->computing / (seconds * workers)));
 }
 
 /* The busiest; of several that are, the one that the others wait for most. */
-static int find_bottleneck(
-	const struct graph *graph, const struct advice_measured *measured, const struct advice *advice)
+static int find_bottleneck(const struct graph *graph, const struct advice_measured *measured,
+	const struct advice *advice)
 {
 	int found = -1;
 	double highest = BUSY;
@@ -159,8 +160,8 @@ static void choose(const struct graph_stage *stage, double hands, double computi
 		set_workers(stage, round_up(least(hands, cores)), a);
 	} else if (a->waits_in_tasks && (stage->flags & SL_TASKS)) {
 		set_workers(stage, round_up(computing), a);
-		a->coroutines = round_tasks(least(
-			hands * HEADROOM, ADVICE_COROUTINES_MAX) / (a->threads * a->processes));
+		a->coroutines = round_tasks(least(hands * HEADROOM, ADVICE_COROUTINES_MAX) /
+					    (a->threads * a->processes));
 	} else {
 		set_workers(stage, round_up(hands), a);
 	}
@@ -169,7 +170,8 @@ static void choose(const struct graph_stage *stage, double hands, double computi
 static bool is_enough(const struct graph_stage *stage, const struct advice_stage *a)
 {
 	uint64_t now = graph_concurrency(stage) * stage->processes;
-	uint64_t then = (uint64_t)a->processes * a->threads * (a->coroutines > 0 ? a->coroutines : 1);
+	uint64_t then =
+		(uint64_t)a->processes * a->threads * (a->coroutines > 0 ? a->coroutines : 1);
 
 	return stage->processes * stage->threads >= a->processes * a->threads && now >= then;
 }

@@ -29,14 +29,14 @@ enum advice_limit {
 	ADVICE_PROCESSORS, /* all of them are busy */
 	ADVICE_STAGE,      /* `limit_stage` takes no second worker and is busy */
 	ADVICE_RATE,       /* the `rate` of `limit_stage` */
-	ADVICE_HANDS,      /* of what was measured, none: the most hands that are suggested for `limit_stage` */
+	ADVICE_HANDS, /* of what was measured, none: the most hands that are suggested for `limit_stage` */
 };
 
 struct advice_stage {
-	double rate;    /* records a second */
-	double compute; /* seconds for one record */
-	double wait;    /* the same */
-	double busy;    /* 0 to 1: of what its numbers allow it to do */
+	double rate;      /* records a second */
+	double compute;   /* seconds for one record */
+	double wait;      /* the same */
+	double busy;      /* 0 to 1: of what its numbers allow it to do */
 	double held_back; /* 0 to 1: of the time of its hands, by its rate or before another try */
 	bool is_measured;
 	bool waits_in_tasks; /* what it waits for lets other tasks run */

@@ -20,9 +20,12 @@
 #define PATIENCE (2 * NSEC_PER_SEC) /* for what is in work when the time is over */
 
 static const char help[] =
-	"Runs the pipeline on its real input, measures what each stage computes and what it waits for, and\n"
-	"says which stage holds up the others and which numbers (processes, threads, coroutines) to set.\n"
-	"Transforms run, with all their effects. Sinks do not: what reaches them is discarded. Nothing is\n"
+	"Runs the pipeline on its real input, measures what each stage computes and what it waits "
+	"for, and\n"
+	"says which stage holds up the others and which numbers (processes, threads, coroutines) "
+	"to set.\n"
+	"Transforms run, with all their effects. Sinks do not: what reaches them is discarded. "
+	"Nothing is\n"
 	"remembered: it works in a state folder of its own.\n"
 	"\n"
 	"--for DURATION  how long, when the input does not end before (default: 10s)\n"
@@ -145,16 +148,18 @@ static const char *time_text(double seconds, char *text, size_t size)
 static void print_measured(const struct graph *graph, const struct sampling *sampling,
 	const struct advice *advice, double seconds, bool with_sinks)
 {
-	(void)printf("%-16s %12s  %-28s %6s %10s %12s\n", "", "", "one record", "", "held up by", "");
-	(void)printf("%-16s %12s  %13s %14s %6s %10s %12s\n", "stage", "records/s", "computes", "waits",
-		"busy", "input", "downstream");
+	(void)printf(
+		"%-16s %12s  %-28s %6s %10s %12s\n", "", "", "one record", "", "held up by", "");
+	(void)printf("%-16s %12s  %13s %14s %6s %10s %12s\n", "stage", "records/s", "computes",
+		"waits", "busy", "input", "downstream");
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		const struct graph_stage *stage = &graph->stages[i];
 		const struct advice_stage *a = &advice->stages[i];
 		double wall = seconds * stage->processes;
 		char rate[32], compute[32], wait[32];
 
-		(void)printf("%-16.16s %12s  ", stage->name, count_text(a->rate, rate, sizeof(rate)));
+		(void)printf(
+			"%-16.16s %12s  ", stage->name, count_text(a->rate, rate, sizeof(rate)));
 		if (stage->role == SL_SINK && !with_sinks)
 			(void)printf("%13s %14s\n", "-", "not run");
 		else if (!a->is_measured)
@@ -183,7 +188,8 @@ static void print_bottleneck(const struct graph *graph, const struct advice *adv
 	(void)time_text(a->compute, compute, sizeof(compute));
 	(void)time_text(a->wait, wait, sizeof(wait));
 	if (a->held_back > HELD_BACK) {
-		(void)printf("\nThe bottleneck is `%s`: its `rate`, or that it tries again, holds it back "
+		(void)printf("\nThe bottleneck is `%s`: its `rate`, or that it tries again, holds "
+			     "it back "
 			     "for %.0f %% of the time.\n",
 			name, 100 * a->held_back);
 		return;
@@ -195,8 +201,8 @@ static void print_bottleneck(const struct graph *graph, const struct advice *adv
 	else if (a->compute > 2 * a->wait)
 		(void)printf("computes: for each record %s, and waits for %s.\n", compute, wait);
 	else
-		(void)printf("does both: for each record it computes for %s and waits for %s.\n", compute,
-			wait);
+		(void)printf("does both: for each record it computes for %s and waits for %s.\n",
+			compute, wait);
 }
 
 /* What stands in the way of more. */
@@ -216,7 +222,8 @@ static void print_limit(const struct graph *graph, const struct advice *advice, 
 		(void)printf("the `rate` of `%s` is reached.\n", name);
 		break;
 	case ADVICE_HANDS:
-		(void)printf("only more workers for `%s` do more, if what it waits for bears them.\n",
+		(void)printf(
+			"only more workers for `%s` do more, if what it waits for bears them.\n",
 			name);
 		break;
 	}
@@ -264,8 +271,8 @@ static void say(const struct graph *graph, const struct sampling *sampling, bool
 	if (!advice.stages)
 		return;
 	advice_make(graph, sampling->measured, seconds, cores, &advice);
-	(void)printf("%s of `%s` on %u processor%s\n\n", time_text(seconds, text, sizeof(text)), graph->name,
-		cores, cores > 1 ? "s" : "");
+	(void)printf("%s of `%s` on %u processor%s\n\n", time_text(seconds, text, sizeof(text)),
+		graph->name, cores, cores > 1 ? "s" : "");
 	print_measured(graph, sampling, &advice, seconds, with_sinks);
 	print_bottleneck(graph, &advice);
 	print_advice(graph, &advice, cores);

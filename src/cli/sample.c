@@ -36,8 +36,8 @@ static bool read_times(pid_t pid, double *ret_own, double *ret_ended)
 	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
 	behind_name = read_text(path, text, sizeof(text)) ? strrchr(text, ')') : NULL;
 	if (!behind_name ||
-		sscanf(behind_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld", &user,
-			&system, &ended_user, &ended_system) != 4)
+		sscanf(behind_name, ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu %ld %ld",
+			&user, &system, &ended_user, &ended_system) != 4)
 		return false;
 	*ret_own = (double)(user + system) * tick;
 	*ret_ended = (double)(ended_user + ended_system) * tick;

@@ -18,8 +18,9 @@
 #define RECORDS_MAX 1000000
 
 struct shared {
-	const char *gate;      /* waited for, before the first record is passed on */
-	const char *fail_once; /* made, with an error, by whoever comes first once the gate is open */
+	const char *gate; /* waited for, before the first record is passed on */
+	const char
+		*fail_once; /* made, with an error, by whoever comes first once the gate is open */
 	_Atomic unsigned char attempts[RECORDS_MAX]; /* by `id` */
 };
 
@@ -107,8 +108,10 @@ static int probe(struct sl_context *ctx, void *shared, void *worker, struct sl_v
 }
 
 static const struct sl_option options[] = {
-	{ SL_OPTION("gate", STRING, struct shared, gate), .help = "a file that is waited for", .example = "\"/tmp/gate\"" },
-	{ SL_OPTION("fail_once", STRING, struct shared, fail_once), .help = "a file that marks that it has failed", .example = "\"/tmp/mark\"" },
+	{ SL_OPTION("gate", STRING, struct shared, gate), .help = "a file that is waited for",
+		.example = "\"/tmp/gate\"" },
+	{ SL_OPTION("fail_once", STRING, struct shared, fail_once),
+		.help = "a file that marks that it has failed", .example = "\"/tmp/mark\"" },
 	{ 0 },
 };
 

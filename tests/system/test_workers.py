@@ -3,11 +3,14 @@
 Processes, threads and coroutines: who works on what and when, in which order it leaves, and what rate, timeout and retries do.
 The stage `probe` (tests/modules) does what each record says and writes down what happened.
 """
+import contextlib
+import http.server
 import json
 import random
 import re
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -284,3 +287,59 @@ def test_two_stages(bench, first, second, what):
         assert set(ids) == set(range(COUNT))
     # 6 MB wait to be read; 128 KiB may be held by each output.
     assert max(memory.values()) < 40_000, memory
+
+
+# --- interrupted at every wait -----------------------------------------------------------------------------------------------
+
+class Hello(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1
+
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("Content-Length", "5")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            self.wfile.write(b"hello")
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="session")
+def hello():
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/"
+    server.shutdown()
+
+
+def interrupt(place, url, mode, at, how):
+    """Five records through the stage `waits`; the waits of one record, and how often it was interrupted."""
+    (place.path / "mark").unlink(missing_ok=True)
+    place.write("p.conf", f"""stages = {{
+      read = {{ source = "sequence"; count = 5; }};
+      work = {{ from = "read"; transform = "waits"; {mode} url = "{url}"; at = {at}; how = "{how}"; backoff = "1ms"; }};
+      save = {{ sink = "file"; from = "work"; path = "out.ndjson"; }};
+    }};""")
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 0, err
+    assert "leak" not in err, err
+    assert sorted(int(line) for line in open(place.path / "out.ndjson")) == list(range(5)), err
+    steps, interrupted = re.search(r"steps (\d+) interrupted (\d+)", err).groups()
+    return int(steps), int(interrupted), err
+
+
+@pytest.mark.parametrize("mode", ["", "threads = 2;", "coroutines = 10;"], ids=["plain", "threads", "coroutines"])
+@pytest.mark.parametrize("how", ["kill", "deadline", "failure"])
+def test_interrupted_at_the_nth_wait(bench, hello, how, mode):
+    """Whichever wait it is: what was held is given back, no record is lost, and the record is done in the end."""
+    steps, _, _ = interrupt(bench, hello, mode, 0, "none")
+    assert steps > 15
+    for at in range(1, steps + 1):
+        _, interrupted, err = interrupt(bench, hello, mode, at, how)
+        if how == "kill":
+            assert "SIGKILL" in err or "killed" in err.lower(), err
+        else:
+            # The last waits can be over before the failure comes.
+            assert interrupted == 1 or at >= steps - 1, f"at {at}: {err}"
