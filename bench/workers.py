@@ -4,14 +4,19 @@ Processes, threads and coroutines, each beside the Python that does the same: wo
 bench/README.md.
 """
 import functools
+import json
 import os
+import random
+import shutil
 import statistics
+import struct
 import sys
 import time
+import zlib
 
 import beside
 from beside import Table, check, counted, fed, medians, python, server
-from common import done
+from common import ENV, PLACE, done
 
 sys.path.insert(0, str(beside.SCRIPTS))
 from compute import compute  # noqa: E402
@@ -167,7 +172,55 @@ def mixed():
               f"{best:.3f} s +3 %", limit=best * 1.03)
 
 
-DEMOS = {demo.__name__: demo for demo in (eight, five, many, cpu, http, requests, mixed)}
+def png(path, seed, width=320, height=240):
+    """A picture of noise and stripes: real work for whoever reads it."""
+    chance = random.Random(seed)
+    row = chance.randbytes(3 * width)
+    rows = b"".join(b"\0" + row[y % 97:] + row[:y % 97] for y in range(height))
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)) +
+                     chunk(b"IDAT", zlib.compress(rows, 1)) + chunk(b"IEND", b""))
+
+
+def pictures():
+    """A thousand pictures made small by ImageMagick's convert, one run of it for each."""
+    count = 1000
+    names = [f"{n}.png" for n in range(count)]
+    command = ["convert", "pictures/{value}", "-resize", "80x60", "small/{value}"]
+    work = f'transform = "exec"; mode = "once"; input = "none"; output = "none"; command = {json.dumps(command)};'
+    ENV["MAGICK_THREAD_LIMIT"] = "1"
+    (PLACE / "pictures").mkdir()
+    for n, name in enumerate(names):
+        png(PLACE / "pictures" / name, n)
+
+    def all_small(run):
+        made = list((PLACE / "small").iterdir())
+        check(run.lines == names and len(made) == count and all(file.stat().st_size > 1000 for file in made),
+              f"{len(run.lines)} names came out, {len(made)} pictures are there")
+        return run
+
+    def emptied(side):
+        shutil.rmtree(PLACE / "small", ignore_errors=True)
+        (PLACE / "small").mkdir()
+        return all_small(side())
+
+    kinds = [(model, size) for model in ("processes", "threads") for size in (1, CORES)]
+    sides = [side for model, size in kinds
+             for side in (lambda model=model, size=size: emptied(lambda: python("pictures.py", model, size, count, *command)),
+                          lambda model=model, size=size: emptied(lambda: fed(f"{work} {model} = {size};", names)))]
+    found = medians(1, *sides)
+    for n, (model, size) in enumerate(kinds):
+        theirs, ours = found[2 * n:2 * n + 2]
+        table.row(f"1 000 pictures, {size} {model}", theirs.inner, ours.inner)
+        if size == CORES and CORES > 1:
+            table.row("   speed-up", found[2 * n - 2].inner / theirs.inner, found[2 * n - 1].inner / ours.inner, f"{0.9 * CORES:.2f}",
+                      unit="x", least=True)
+
+
+DEMOS = {demo.__name__: demo for demo in (eight, five, many, cpu, http, requests, mixed, pictures)}
 
 
 def main():
