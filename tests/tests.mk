@@ -1,5 +1,6 @@
 # tests: unit/ in cmocka, fuzz/ targets whose corpus is replayed here; system/ is run by scripts/test.
 if HAVE_CMOCKA
+TASK_TEST_LIBS = $(TASK_LIBS) libbase.a $(CMOCKA_LIBS)
 LINK_TEST_LIBS = liblink.a libgraph.a $(RECORD_LIBS) libbase.a $(ZMQ_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
@@ -11,6 +12,7 @@ UNIT_TESTS = \
 	tests/unit/test_order \
 	tests/unit/test_spans \
 	tests/unit/test_states \
+	tests/unit/test_timers \
 	tests/unit/test_vet
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
@@ -43,6 +45,8 @@ nodist_EXTRA_tests_unit_test_states_SOURCES = dummy.cxx
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
+tests_unit_test_timers_SOURCES = tests/unit/test_timers.c tests/unit/tasks.h
+tests_unit_test_timers_LDADD = $(TASK_TEST_LIBS)
 include tests/unit/config.mk
 TESTS += tests/unit/test_graph tests/unit/test_load tests/unit/test_schema tests/unit/test_units
 endif
