@@ -282,6 +282,7 @@ int sl_connect(
 		r = finish_connect(task, fd, deadline);
 	if (r < 0)
 		(void)close(fd);
+	task_breathe(task);
 	return r < 0 ? r : fd;
 }
 
@@ -295,8 +296,10 @@ int sl_accept(struct sl_context *ctx, int listener, int64_t deadline)
 		int fd = accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
 		int r;
 
-		if (fd >= 0)
+		if (fd >= 0) {
+			task_breathe(task);
 			return fd;
+		}
 		/* A connection that went away before it was taken. */
 		if (errno == EINTR || errno == ECONNABORTED)
 			continue;
