@@ -88,6 +88,8 @@ int sl_sem_take(struct sl_context *ctx, struct sl_sem *sem, int64_t deadline)
 	struct sl_task *task = task_self(ctx);
 	struct sl_waiter waiter = { 0 };
 
+	if (task_is_canceled(task))
+		return -ECANCELED;
 	(void)pthread_mutex_lock(&sem->guard);
 	if (sem->value == 0)
 		return wait_in_line(&sem->guard, &sem->waiters, &waiter, task, deadline);
@@ -121,6 +123,8 @@ int sl_lock_take(struct sl_context *ctx, struct sl_lock *lock, int64_t deadline)
 	struct sl_waiter waiter = { 0 };
 	int r = 0;
 
+	if (task_is_canceled(task))
+		return -ECANCELED;
 	(void)pthread_mutex_lock(&lock->guard);
 	if (lock->owner == task) {
 		(void)pthread_mutex_unlock(&lock->guard);
@@ -182,6 +186,8 @@ int sl_event_wait(struct sl_context *ctx, struct sl_event *event, int64_t deadli
 	struct sl_task *task = task_self(ctx);
 	struct sl_waiter waiter = { 0 };
 
+	if (task_is_canceled(task))
+		return -ECANCELED;
 	(void)pthread_mutex_lock(&event->guard);
 	if (!event->is_set)
 		return wait_in_line(&event->guard, &event->waiters, &waiter, task, deadline);
@@ -243,6 +249,8 @@ int sl_channel_send(
 	struct sl_waiter waiter = { .item = item };
 	int r = 0;
 
+	if (task_is_canceled(task))
+		return -ECANCELED;
 	(void)pthread_mutex_lock(&channel->guard);
 	if (channel->is_closed) {
 		r = -EPIPE;
@@ -266,6 +274,8 @@ int sl_channel_receive(
 	struct sl_waiter waiter = { 0 };
 	int r = 0;
 
+	if (task_is_canceled(task))
+		return -ECANCELED;
 	(void)pthread_mutex_lock(&channel->guard);
 	if (channel->count > 0) {
 		*ret_item = take_item(channel);
