@@ -12,6 +12,7 @@ UNIT_TESTS = \
 	tests/unit/test_order \
 	tests/unit/test_spans \
 	tests/unit/test_states \
+	tests/unit/test_task \
 	tests/unit/test_timers \
 	tests/unit/test_vet
 check_PROGRAMS += $(UNIT_TESTS)
@@ -45,6 +46,8 @@ nodist_EXTRA_tests_unit_test_states_SOURCES = dummy.cxx
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
+tests_unit_test_task_SOURCES = tests/unit/test_task.c tests/unit/tasks.h
+tests_unit_test_task_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_timers_SOURCES = tests/unit/test_timers.c tests/unit/tasks.h
 tests_unit_test_timers_LDADD = $(TASK_TEST_LIBS)
 include tests/unit/config.mk

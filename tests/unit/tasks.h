@@ -21,6 +21,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -108,9 +109,7 @@ static inline void dies_saying(void (*fn)(void), int number, const char *text)
 	assert_true(pid >= 0);
 	if (pid == 0) {
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)prctl(PR_SET_DUMPABLE, 0); /* no core file */
-		(void)signal(SIGABRT, SIG_DFL);
-		(void)signal(SIGSEGV, SIG_DFL);
+		(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0 });
 		(void)dup2(ends[1], STDERR_FILENO);
 		(void)close(ends[0]);
 		(void)close(ends[1]);
