@@ -113,21 +113,32 @@ static struct sl_task *take_ended(struct sl_group *group)
 	return task;
 }
 
-int sl_group_next(struct sl_group *group, int64_t deadline, void **ret_arg, int *ret_result)
+/* 1 and the next that has ended, for task_free; else as sl_group_next. */
+static int next_ended(struct sl_group *group, int64_t deadline, struct sl_task **ret_task)
 {
 	struct sl_task *opener = opener_of(group);
-	struct sl_task *task;
 	int r = 0;
 
-	if (!(group->flags & SL_COLLECT))
-		task_misuse(opener->loop,
-			"sl_group_next needs SL_COLLECT in the sl_group_open at %s:%d", group->file,
-			group->line);
 	while (!group->ended && group->running > 0 && r == 0)
 		r = wait_for_member(group, opener, deadline);
 	if (!group->ended)
 		return r;
-	task = take_ended(group);
+	*ret_task = take_ended(group);
+	return 1;
+}
+
+int sl_group_next(struct sl_group *group, int64_t deadline, void **ret_arg, int *ret_result)
+{
+	struct sl_task *task;
+	int r;
+
+	if (!(group->flags & SL_COLLECT))
+		task_misuse(opener_of(group)->loop,
+			"sl_group_next needs SL_COLLECT in the sl_group_open at %s:%d", group->file,
+			group->line);
+	r = next_ended(group, deadline, &task);
+	if (r <= 0)
+		return r;
 	if (ret_arg)
 		*ret_arg = task->arg;
 	if (ret_result)
@@ -174,16 +185,27 @@ struct gather {
 	int *results;
 };
 
+/* arg_size may be 0, so the arg does not tell which one it is. */
+static int start_one(struct gather *gather, uint32_t i)
+{
+	char *arg = gather->arg_size ? gather->args + i * gather->arg_size : gather->args;
+	int r = sl_group_start(&gather->group, gather->fn, arg);
+
+	if (r == 0)
+		gather->group.members->prev->index = i;
+	return r;
+}
+
 static int collect(struct gather *gather, uint32_t *failures)
 {
-	void *arg;
-	int result;
-	int r = sl_group_next(&gather->group, SL_NEVER, &arg, &result);
+	struct sl_task *task;
+	int r = next_ended(&gather->group, SL_NEVER, &task);
 
 	if (r <= 0)
 		return r;
-	gather->results[(size_t)((char *)arg - gather->args) / gather->arg_size] = result;
-	*failures += result < 0;
+	gather->results[task->index] = task->result;
+	*failures += task->result < 0;
+	task_free(task);
 	return 1;
 }
 
@@ -199,7 +221,7 @@ int sl_gather(struct sl_context *ctx, sl_member_fn *fn, void *args, size_t arg_s
 	uint32_t limit, int *ret_results)
 {
 	struct gather gather = {
-		.fn = fn, .args = args, .arg_size = arg_size ? arg_size : 1, .results = ret_results
+		.fn = fn, .args = args, .arg_size = arg_size, .results = ret_results
 	};
 	uint32_t failures = 0;
 	int r = 1;
@@ -212,7 +234,7 @@ int sl_gather(struct sl_context *ctx, sl_member_fn *fn, void *args, size_t arg_s
 		while (r >= 0 && limit > 0 && gather.group.running >= limit)
 			r = collect(&gather, &failures);
 		if (r >= 0)
-			r = sl_group_start(&gather.group, fn, gather.args + i * gather.arg_size);
+			r = start_one(&gather, i);
 	}
 	r = r < 0 ? r : 1;
 	while (r > 0)

@@ -60,6 +60,7 @@ struct sl_task {
 	sl_member_fn *fn;
 	void *arg;
 	struct sl_group *group; /* whose member it is; or NULL */
+	uint32_t index;         /* sl_gather's */
 	void (*on_end)(struct sl_task *task);
 	void *owner;
 	struct sl_task *prev, *next; /* in its group's members; `next` also in its ended */
