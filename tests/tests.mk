@@ -13,6 +13,7 @@ UNIT_TESTS = \
 	tests/unit/test_order \
 	tests/unit/test_spans \
 	tests/unit/test_states \
+	tests/unit/test_sync \
 	tests/unit/test_task \
 	tests/unit/test_timers \
 	tests/unit/test_vet
@@ -49,6 +50,8 @@ tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
 tests_unit_test_group_SOURCES = tests/unit/test_group.c tests/unit/tasks.h
 tests_unit_test_group_LDADD = $(TASK_TEST_LIBS)
+tests_unit_test_sync_SOURCES = tests/unit/test_sync.c tests/unit/tasks.h
+tests_unit_test_sync_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_task_SOURCES = tests/unit/test_task.c tests/unit/tasks.h
 tests_unit_test_task_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_timers_SOURCES = tests/unit/test_timers.c tests/unit/tasks.h
