@@ -24,6 +24,7 @@
 #endif
 
 #ifdef HAS_ASAN
+#include <sanitizer/asan_interface.h>
 #include <sanitizer/common_interface_defs.h>
 #endif
 #ifdef HAS_TSAN
@@ -59,6 +60,16 @@ static void tell_arrived(struct switch_point *self, struct switch_point *before)
 	(void)before;
 #ifdef HAS_ASAN
 	__sanitizer_finish_switch_fiber(self->fake_stack, &before->low, &before->size);
+#endif
+}
+
+/* The last frames of whoever had this stack before never returned, and what they had poisoned is so still. */
+static void tell_begin_of(void *low, size_t size)
+{
+	(void)low;
+	(void)size;
+#ifdef HAS_ASAN
+	__asan_unpoison_memory_region(low, size);
 #endif
 }
 
@@ -142,6 +153,7 @@ void switch_make(
 	struct switch_point *point, void *low, size_t size, void (*entry)(void *), void *arg)
 {
 	*point = (struct switch_point){ .entry = entry, .arg = arg, .low = low, .size = size };
+	tell_begin_of(low, size);
 	point->context = make_fcontext((char *)low + size, size, begin);
 	make_fiber(point, false);
 }
@@ -173,6 +185,7 @@ void switch_make(
 	struct switch_point *point, void *low, size_t size, void (*entry)(void *), void *arg)
 {
 	*point = (struct switch_point){ .entry = entry, .arg = arg, .low = low, .size = size };
+	tell_begin_of(low, size);
 	(void)getcontext(&point->context);
 	point->context.uc_stack.ss_sp = low;
 	point->context.uc_stack.ss_size = size;
