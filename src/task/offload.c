@@ -131,7 +131,8 @@ int sl_resolve(struct sl_context *ctx, const char *host, const char *service,
 	r = start_resolve(resolve, task, host, service, hints);
 	if (r < 0) {
 		free(resolve);
-		return r == UV_ENAMETOOLONG ? -ENOENT : r;
+		/* libuv does not ask for a name that cannot be. */
+		return host && (r == UV_ENAMETOOLONG || r == UV_EINVAL) ? -ENOENT : r;
 	}
 	r = task_park(task, deadline);
 	if (!resolve->is_done) {
