@@ -8,6 +8,7 @@ UNIT_TESTS = \
 	tests/unit/test_batch \
 	tests/unit/test_frame \
 	tests/unit/test_group \
+	tests/unit/test_io \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
 	tests/unit/test_order \
@@ -50,6 +51,8 @@ tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
 tests_unit_test_group_SOURCES = tests/unit/test_group.c tests/unit/tasks.h
 tests_unit_test_group_LDADD = $(TASK_TEST_LIBS)
+tests_unit_test_io_SOURCES = tests/unit/test_io.c tests/unit/tasks.h
+tests_unit_test_io_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_sync_SOURCES = tests/unit/test_sync.c tests/unit/tasks.h
 tests_unit_test_sync_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_task_SOURCES = tests/unit/test_task.c tests/unit/tasks.h
