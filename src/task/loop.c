@@ -233,8 +233,9 @@ void task_wake_from_afar(struct sl_task *task)
 	(void)pthread_mutex_lock(&loop->inbox_lock);
 	task->inbox_next = loop->inbox;
 	loop->inbox = task;
-	(void)pthread_mutex_unlock(&loop->inbox_lock);
+	/* Under the lock: as soon as it is given up the task may be woken, by another's send, and end with its loop. */
 	(void)uv_async_send(&loop->async);
+	(void)pthread_mutex_unlock(&loop->inbox_lock);
 }
 
 /* --- beginning and end -------------------------------------------------------------------------- */

@@ -798,6 +798,69 @@ static void an_event_wakes_tasks_of_all_threads(void **state)
 	assert_int_equal(atomic_load(&passed), 50 * THREADS * TASKS);
 }
 
+/* Woken from two other threads at once, and gone the moment after: who wakes must not need the loop any more. */
+#define LOOPS (switch_is_sanitized ? 200 : 2000)
+
+static struct brief {
+	struct sl_sem is_waiting, token;
+} briefs[2];
+
+static int wait_briefly(struct sl_context *ctx, void *arg)
+{
+	struct brief *brief = arg;
+
+	return sl_sem_take(ctx, &brief->token, SL_NEVER);
+}
+
+static void *end_when_woken(void *arg)
+{
+	struct sl_context ctx = { 0 };
+	struct sl_group group;
+
+	sl_group_open(&ctx, &group, 0);
+	assert_int_equal(sl_group_start(&group, wait_briefly, &briefs[0]), 0);
+	assert_int_equal(sl_group_start(&group, wait_briefly, &briefs[1]), 0);
+	assert_int_equal(sl_yield(&ctx), 0);
+	sl_sem_give(&briefs[0].is_waiting);
+	sl_sem_give(&briefs[1].is_waiting);
+	assert_int_equal(sl_group_close(&group), 0);
+	end_clean();
+	return arg;
+}
+
+static void *wake_each(void *arg)
+{
+	struct sl_context ctx = { 0 };
+	struct brief *brief = arg;
+
+	for (int i = 0; i < LOOPS; i++) {
+		assert_int_equal(sl_sem_take(&ctx, &brief->is_waiting, SL_NEVER), 0);
+		sl_sem_give(&brief->token);
+	}
+	end_clean();
+	return NULL;
+}
+
+static void a_loop_may_end_as_soon_as_its_tasks_are_woken(void **state)
+{
+	pthread_t wakers[2], thread;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		sl_sem_init(&briefs[i].is_waiting, 0);
+		sl_sem_init(&briefs[i].token, 0);
+		assert_int_equal(pthread_create(&wakers[i], NULL, wake_each, &briefs[i]), 0);
+	}
+	for (int i = 0; i < LOOPS; i++) {
+		assert_int_equal(pthread_create(&thread, NULL, end_when_woken, NULL), 0);
+		assert_int_equal(pthread_join(thread, NULL), 0);
+	}
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(pthread_join(wakers[i], NULL), 0);
+		assert_int_equal(briefs[i].is_waiting.value + briefs[i].token.value, 0);
+	}
+}
+
 /* --- the bank -------------------------------------------------------------------------------------------- */
 
 static struct bank {
@@ -904,6 +967,7 @@ int main(void)
 		cmocka_unit_test(no_item_is_lost_between_threads),
 		cmocka_unit_test(a_cancel_loses_no_item_between_threads),
 		cmocka_unit_test(an_event_wakes_tasks_of_all_threads),
+		cmocka_unit_test(a_loop_may_end_as_soon_as_its_tasks_are_woken),
 		cmocka_unit_test(without_a_lock_the_bank_loses_withdrawals),
 		cmocka_unit_test(with_a_lock_the_balance_is_right),
 	};
