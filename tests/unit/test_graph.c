@@ -282,6 +282,34 @@ static void a_graph_can_be_read(void **state)
 	graph_free(graph);
 }
 
+/* Seeds of an older version would be refused at once, and the fuzzer would learn nothing. */
+static void the_fuzzers_seeds_are_of_this_version(void **state)
+{
+	static const char *const names[] = { "countries", "queue-demo", "timezones", "unicode" };
+	const char *top = getenv("top_srcdir");
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+		char path[512], bytes[8192];
+		struct graph *graph;
+		struct err err;
+		FILE *file;
+		size_t size;
+
+		(void)snprintf(path, sizeof(path), "%s/tests/fuzz/corpus/fuzz_graph/%s",
+			top ? top : "..", names[i]);
+		file = fopen(path, "re");
+		assert_non_null(file);
+		size = fread(bytes, 1, sizeof(bytes), file);
+		(void)fclose(file);
+		if (graph_decode(bytes, size, &graph, &err) < 0)
+			fail_msg("%s: %s: make it again: sluice-stage --check "
+				 "etc/pipelines/%s.conf --graph-fd 3 3>%s",
+				path, err.text, names[i], path);
+		graph_free(graph);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +319,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(damage_never_gets_further),
 		cmocka_unit_test(a_graph_can_be_read),
+		cmocka_unit_test(the_fuzzers_seeds_are_of_this_version),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
