@@ -6,6 +6,7 @@ LINK_TEST_LIBS = liblink.a libgraph.a $(RECORD_LIBS) libbase.a $(ZMQ_LIBS) $(CMO
 UNIT_TESTS = \
 	tests/unit/test_advice \
 	tests/unit/test_batch \
+	tests/unit/test_cancel \
 	tests/unit/test_frame \
 	tests/unit/test_group \
 	tests/unit/test_io \
@@ -49,6 +50,8 @@ nodist_EXTRA_tests_unit_test_states_SOURCES = dummy.cxx
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
+tests_unit_test_cancel_SOURCES = tests/unit/test_cancel.c tests/unit/tasks.h
+tests_unit_test_cancel_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_group_SOURCES = tests/unit/test_group.c tests/unit/tasks.h
 tests_unit_test_group_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_io_SOURCES = tests/unit/test_io.c tests/unit/tasks.h
