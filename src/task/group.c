@@ -18,6 +18,13 @@ static struct sl_task *opener_of(struct sl_group *group)
 	return task_self(group->opener);
 }
 
+static void set_innermost(struct sl_task *task, struct sl_group *group)
+{
+	task->groups = group;
+	task->opened_file = group ? group->file : NULL;
+	task->opened_line = group ? group->line : 0;
+}
+
 void sl_group_open_at(
 	struct sl_context *ctx, struct sl_group *group, unsigned flags, const char *file, int line)
 {
@@ -32,7 +39,7 @@ void sl_group_open_at(
 		.line = line,
 	};
 	group->ended_tail = &group->ended;
-	task->groups = group;
+	set_innermost(task, group);
 }
 
 static void cancel_members(struct sl_group *group)
@@ -171,7 +178,7 @@ int sl_group_close(struct sl_group *group)
 	}
 	while (group->ended)
 		task_free(take_ended(group));
-	opener->groups = group->outer;
+	set_innermost(opener, group->outer);
 	return was_canceled || task_is_canceled(opener) ? -ECANCELED : group->failure;
 }
 

@@ -97,7 +97,7 @@ void task_check_left(struct sl_task *task, const char *what)
 {
 	if (task->groups)
 		task_misuse(task->loop, "%s left the group open that it opened at %s:%d", what,
-			task->groups->file, task->groups->line);
+			task->opened_file, task->opened_line);
 	if (task->locks > 0)
 		task_misuse(task->loop, "%s ended with %u lock%s taken", what, task->locks,
 			task->locks > 1 ? "s" : "");

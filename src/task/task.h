@@ -52,7 +52,9 @@ struct sl_task {
 	int64_t inherited; /* deadline of the scopes around it */
 	struct sl_scope *scopes;
 	struct sl_group *groups; /* opened and not closed, innermost first */
-	uint32_t locks;          /* held */
+	const char *opened_file; /* of the innermost, whose struct may be gone */
+	int opened_line;
+	uint32_t locks; /* held */
 	bool is_canceled;
 	bool is_shielded; /* this wait cannot be cancelled */
 	bool has_wake;    /* from afar, while it was not parked */
