@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -81,6 +82,24 @@ static inline int count_descriptors(void)
 		count++;
 	(void)closedir(folder);
 	return count;
+}
+
+/* sl_spawn needs them, and Valgrind 3.19 does not know them. */
+static inline bool has_pidfds(void)
+{
+	int fd = pidfd_open(getpid(), 0);
+
+	if (fd >= 0)
+		(void)close(fd);
+	return fd >= 0;
+}
+
+static inline void skip_without_pidfds(void)
+{
+	if (has_pidfds())
+		return;
+	print_message("skipped: no pidfd_open(2) here\n");
+	skip();
 }
 
 /* Lets the other tasks of this thread go on until `*flag`; a test that hangs here fails instead. */

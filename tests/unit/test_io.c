@@ -798,6 +798,7 @@ static int run_programs(struct sl_context *ctx, void *arg)
 static void a_program_has_pipes_and_a_status(void **state)
 {
 	(void)state;
+	skip_without_pidfds();
 	both(run_programs, NULL);
 }
 
@@ -824,6 +825,7 @@ static int give_folder_and_environment(struct sl_context *ctx, void *arg)
 static void a_program_has_a_folder_and_an_environment(void **state)
 {
 	(void)state;
+	skip_without_pidfds();
 	both(give_folder_and_environment, NULL);
 }
 
@@ -850,6 +852,7 @@ static int spawn_nothing(struct sl_context *ctx, void *arg)
 static void a_program_that_is_not_there_is_enoent(void **state)
 {
 	(void)state;
+	skip_without_pidfds();
 	both(spawn_nothing, NULL);
 }
 
@@ -895,6 +898,7 @@ static int echo_a_megabyte(struct sl_context *ctx, void *arg)
 static void cat_echoes_a_megabyte(void **state)
 {
 	(void)state;
+	skip_without_pidfds();
 	both(echo_a_megabyte, NULL);
 }
 
@@ -964,6 +968,7 @@ static int end_the_stubborn(struct sl_context *ctx, void *arg)
 static void who_ignores_sigterm_is_killed(void **state)
 {
 	(void)state;
+	skip_without_pidfds();
 	both(end_the_stubborn, NULL);
 }
 
@@ -1010,6 +1015,7 @@ static int cancel_a_nanny(struct sl_context *ctx, void *arg)
 static void a_cancel_takes_the_child_along(void **state)
 {
 	(void)state;
+	skip_without_pidfds();
 	both(cancel_a_nanny, NULL);
 }
 
