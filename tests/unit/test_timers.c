@@ -69,7 +69,8 @@ static int64_t mostly_equally_long(int64_t step)
 	return draw(4) == 0 ? step + (int64_t)draw(2000) : step + 1000;
 }
 
-static int64_t (*const kinds[])(int64_t) = { wide, few_different, equally_long, mostly_equally_long };
+static int64_t (*const kinds[])(
+	int64_t) = { wide, few_different, equally_long, mostly_equally_long };
 
 static struct timers timers;
 static struct sl_task tasks[TASKS];
