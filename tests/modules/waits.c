@@ -194,13 +194,16 @@ end:
 
 static int sockets(struct sl_context *ctx, struct way *w)
 {
-	struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in address = { .sin_family = AF_INET,
+		.sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t size = sizeof(address);
 	struct addrinfo *list = NULL;
 	struct sl_group group;
-	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), fd = -1, r = 0;
+	int listener = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), fd = -1,
+	    r = 0;
 
-	if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) < 0 || listen(listener, 4) < 0 ||
+	if (listener < 0 || bind(listener, (struct sockaddr *)&address, size) < 0 ||
+		listen(listener, 4) < 0 ||
 		getsockname(listener, (struct sockaddr *)&address, &size) < 0)
 		return -errno;
 	hold(w);
@@ -369,7 +372,9 @@ static int waits(struct sl_context *ctx, void *shared, void *worker, struct sl_v
 	struct sl_writer *const *out)
 {
 	struct shared *o = shared;
-	struct way w = { .o = o, .is_marked = o->how != HOW_NONE && is_first(o), .deadline = SL_NEVER };
+	struct way w = {
+		.o = o, .is_marked = o->how != HOW_NONE && is_first(o), .deadline = SL_NEVER
+	};
 	struct sl_event trigger;
 	struct sl_group group;
 	struct sl_scope scope;
@@ -395,7 +400,8 @@ static int waits(struct sl_context *ctx, void *shared, void *worker, struct sl_v
 		return sl_retry(ctx, 0, "interrupted at wait %d: %s", w.step, strerror(-r));
 	}
 	if (r < 0)
-		return sl_error(ctx, r, "not interrupted, but at wait %d: %s", w.step, strerror(-r));
+		return sl_error(
+			ctx, r, "not interrupted, but at wait %d: %s", w.step, strerror(-r));
 	sl_put_value(out[0], record);
 	return sl_record_done(out[0]);
 }
@@ -420,16 +426,21 @@ static void waits_close(struct sl_context *ctx, void *shared)
 	if (atomic_load(&o->held) != 0)
 		sl_log(ctx, SL_LOG_ERROR, "leak: %d things are held", atomic_load(&o->held));
 	if (descriptors != o->descriptors)
-		sl_log(ctx, SL_LOG_ERROR, "leak: %d descriptors, were %d", descriptors, o->descriptors);
+		sl_log(ctx, SL_LOG_ERROR, "leak: %d descriptors, were %d", descriptors,
+			o->descriptors);
 	sl_log(ctx, SL_LOG_WARNING, "steps %d interrupted %d", atomic_load(&o->steps_max),
 		atomic_load(&o->interrupted));
 }
 
 static const struct sl_option options[] = {
-	{ SL_OPTION("at", INT, struct shared, at), .fallback = "0", .max = 1000, .help = "the wait", .example = "1" },
-	{ SL_OPTION("how", CHOICE, struct shared, how), .fallback = "none", .choices = hows, .help = "what happens there", .example = "\"kill\"" },
-	{ SL_OPTION("mark", STRING, struct shared, mark), .fallback = "mark", .help = "a file, once it has happened", .example = "\"mark\"" },
-	{ SL_OPTION("url", STRING, struct shared, url), .required = true, .help = "answers hello", .example = "\"http://localhost/\"" },
+	{ SL_OPTION("at", INT, struct shared, at), .fallback = "0", .max = 1000, .help = "the wait",
+		.example = "1" },
+	{ SL_OPTION("how", CHOICE, struct shared, how), .fallback = "none", .choices = hows,
+		.help = "what happens there", .example = "\"kill\"" },
+	{ SL_OPTION("mark", STRING, struct shared, mark), .fallback = "mark",
+		.help = "a file, once it has happened", .example = "\"mark\"" },
+	{ SL_OPTION("url", STRING, struct shared, url), .required = true, .help = "answers hello",
+		.example = "\"http://localhost/\"" },
 	{ 0 },
 };
 

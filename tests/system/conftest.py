@@ -13,6 +13,10 @@ import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build")).resolve()
+# With a sanitizer memory and times are other ones: tests whose figures mean nothing then are skipped, and say so.
+SANITIZED = any(name in subprocess.run(["ldd", BUILD / "sluice-stage"], capture_output=True, text=True).stdout
+                for name in ("libasan", "libtsan", "libubsan"))
+needs_true_figures = pytest.mark.skipif(SANITIZED, reason="measures times or memory, which a sanitizer changes")
 
 
 class Place:

@@ -5,6 +5,8 @@ import re
 
 import pytest
 
+from conftest import needs_true_figures
+
 CORES = len(os.sched_getaffinity(0))
 
 
@@ -25,6 +27,7 @@ def numbers(said):
     return tuple(map(int, found.groups())) if found else None
 
 
+@needs_true_figures
 def test_what_waits(place):
     said = advise(place, 'transform = "delay"; wait = "50ms";', "--for", "2s")
     assert "The bottleneck is `work`" in said and "it waits: for each record 50" in said
@@ -33,6 +36,7 @@ def test_what_waits(place):
     assert processes == 1 and threads <= CORES and 300 <= threads * coroutines <= 1000
 
 
+@needs_true_figures
 def test_what_computes(place):
     said = advise(place, 'transform = "cpu"; iterations = 5000000;', "--for", "2s")
     assert "The bottleneck is `work`" in said and "it computes: for each record" in said
@@ -41,12 +45,14 @@ def test_what_computes(place):
         assert f"then the {CORES} processors here are busy" in said
 
 
+@needs_true_figures
 def test_what_does_both(place):
     said = advise(place, 'transform = "cpu"; iterations = 1000000; wait = "20ms";', "--for", "3s")
     processes, threads, coroutines = numbers(said)
     assert processes == 1 and 1 <= threads <= CORES and 5 <= coroutines <= 50
 
 
+@needs_true_figures
 def test_a_program_that_computes(place):
     """Its processor time is that of its children."""
     said = advise(place, 'transform = "exec"; mode = "once"; input = "none"; output = "none"; '
@@ -56,6 +62,7 @@ def test_a_program_that_computes(place):
         assert numbers(said) == (1, CORES, 0)
 
 
+@needs_true_figures
 def test_a_rate(place):
     said = advise(place, 'transform = "delay"; wait = "1ms"; rate = "50/s";', "--for", "2s")
     assert numbers(said) is None
@@ -63,6 +70,7 @@ def test_a_rate(place):
     assert "its `rate`, or that it tries again, holds it back" in said
 
 
+@needs_true_figures
 def test_enough_already(place):
     said = advise(place, 'transform = "delay"; wait = "100ms"; coroutines = 1000;', "--for", "2s")
     assert numbers(said) is None

@@ -15,7 +15,7 @@ import time
 
 import pytest
 
-from conftest import BUILD, ROOT, children, finish, kill_some, resident, wait_for
+from conftest import BUILD, ROOT, SANITIZED, children, finish, kill_some, resident, wait_for
 
 MODES = {
     "plain": "",
@@ -118,8 +118,8 @@ def test_coroutines_run_over_the_borders_of_batches(bench):
 
 def test_waits_overlap(bench):
     begin = time.monotonic()
-    records, _ = probe(bench, [{"wait": 500} for _ in range(1000)], "coroutines = 1000;")
-    assert time.monotonic() - begin < 5, "one after the other they would take 500 s"
+    records, _ = probe(bench, [{"wait": 1500} for _ in range(1000)], "coroutines = 1000;")
+    assert time.monotonic() - begin < 15, "one after the other they would take 1500 s"
     assert most_at_once(records) > 900
 
 
@@ -279,14 +279,15 @@ def test_two_stages(bench, first, second, what):
     if what == "error":
         assert "an error, as the config says" in err
     if what == "stop":
-        row = {line.split()[0]: line.split()[1:3] for line in err.splitlines() if line.startswith(("read ", "save "))}
-        assert row["read"][1] == row["save"][1], err
-        assert int(row["read"][1]) < COUNT, "it was not blocked when it was stopped"
+        out = {line.split()[0]: int(line[31:45].replace(" ", "")) for line in err.splitlines() if line.startswith(("read ", "save "))}
+        assert out["read"] == out["save"], err
+        # Each output of read and first holds 128 KiB, and what is in work beyond that is a batch for each worker.
+        assert out["read"] * len(PAD) < 1_500_000, "more was read than `retain` allows"
     else:
         ids = [r["id"] for r in found(bench)]
         assert set(ids) == set(range(COUNT))
     # 6 MB wait to be read; 128 KiB may be held by each output.
-    assert max(memory.values()) < 40_000, memory
+    assert SANITIZED or max(memory.values()) < 40_000, memory
 
 
 # --- interrupted at every wait -----------------------------------------------------------------------------------------------
