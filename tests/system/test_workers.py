@@ -279,7 +279,7 @@ def test_two_stages(bench, first, second, what):
     if what == "error":
         assert "an error, as the config says" in err
     if what == "stop":
-        out = {line.split()[0]: int(line[31:45].replace(" ", "")) for line in err.splitlines() if line.startswith(("read ", "save "))}
+        out = {line.split()[0]: int(line[32:46].replace(" ", "")) for line in err.splitlines() if line.startswith(("read ", "save "))}
         assert out["read"] == out["save"], err
         # Each output of read and first holds 128 KiB, and what is in work beyond that is a batch for each worker.
         assert out["read"] * len(PAD) < 1_500_000, "more was read than `retain` allows"
