@@ -433,7 +433,7 @@ static int work(struct worker *worker)
 /* --- beginning and end -------------------------------------------------------------------------- */
 
 /* A task kept its worker's thread for long. Said once in a while: it is nearly always the same one. */
-static void on_held(struct loop *loop, int64_t ns)
+static void on_held(struct loop *loop, const struct sl_task *task, int64_t ns)
 {
 	struct worker *worker = loop->setup->user;
 	char text[32];
@@ -442,9 +442,9 @@ static void on_held(struct loop *loop, int64_t ns)
 		return;
 	worker->held_quiet_until = loop->now + HELD_QUIET;
 	log_write(LOG_LEVEL_WARNING,
-		"a task held its worker for %s, and all its other tasks waited: such work is for "
+		"task %u held its worker for %s, and all its other tasks waited: such work is for "
 		"threads or processes, or for sl_offload",
-		units_print_duration(ns, text, sizeof(text)));
+		task->number, units_print_duration(ns, text, sizeof(text)));
 }
 
 static void on_nudge(struct loop *loop)

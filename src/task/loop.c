@@ -12,6 +12,7 @@
 #include "task/overflow.h"
 
 #define STACK_SIZE_DEFAULT (64u << 10)
+#define REQUESTS_PATIENCE (SL_SECOND / 2)
 #define TIMER_SLACK (SL_MILLISECOND / 20) /* so that timers close to each other cost one wake-up */
 
 static const struct loop_setup plain_setup = { .name = NULL };
@@ -53,7 +54,7 @@ static struct sl_task *take_ready(struct loop *loop)
 	return task;
 }
 
-static void note_turn(struct loop *loop)
+static void note_turn(struct loop *loop, const struct sl_task *task)
 {
 	int64_t now = clock_now();
 	int64_t held = now - loop->now;
@@ -65,7 +66,7 @@ static void note_turn(struct loop *loop)
 	if (held > loop->counts.held_max_ns)
 		loop->counts.held_max_ns = held;
 	if (loop->setup->on_held)
-		loop->setup->on_held(loop, held);
+		loop->setup->on_held(loop, task, held);
 }
 
 static void bury(struct loop *loop)
@@ -86,8 +87,8 @@ static void run_turn(struct loop *loop, struct sl_task *task)
 	loop->current = task;
 	switch_to(&loop->root.point, &task->point, false);
 	loop->current = NULL;
+	note_turn(loop, task);
 	bury(loop);
-	note_turn(loop);
 }
 
 static void arm_timer(struct loop *loop)
@@ -288,6 +289,21 @@ struct loop *loop_get(void)
 	return own;
 }
 
+/*
+ * Look-ups of names that nobody waits for any more take as long as name servers do. False: then they keep the loop, which
+ * stays behind for them until the process ends.
+ */
+static bool end_requests(struct loop *loop)
+{
+	int64_t until = clock_now() + REQUESTS_PATIENCE;
+
+	while (loop->pending > 0 && clock_now() < until) {
+		(void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+		(void)usleep(1000);
+	}
+	return loop->pending == 0;
+}
+
 void loop_end(void)
 {
 	struct loop *loop = own;
@@ -295,10 +311,12 @@ void loop_end(void)
 	if (!loop)
 		return;
 	assert(loop->counts.tasks == 0);
-	while (loop->pending > 0)
-		(void)uv_run(&loop->uv, UV_RUN_ONCE);
 	http_close(loop);
 	watches_close(loop);
+	if (!end_requests(loop)) {
+		own = NULL;
+		return;
+	}
 	uv_close((uv_handle_t *)&loop->async, NULL);
 	(void)close(loop->timer);
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);

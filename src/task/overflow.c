@@ -20,26 +20,34 @@ static struct iovec text_of(const char *text)
 	return (struct iovec){ .iov_base = (void *)text, .iov_len = strlen(text) };
 }
 
-static const char *print_size(size_t kib, char text[24])
+static const char *print_number(size_t number, char text[24])
 {
 	char *at = text + 23;
 
 	*at = '\0';
 	do {
-		*--at = (char)('0' + kib % 10);
-		kib /= 10;
-	} while (kib > 0);
+		*--at = (char)('0' + number % 10);
+		number /= 10;
+	} while (number > 0);
 	return at;
 }
 
 static void say_overflow(const struct loop *loop)
 {
-	char digits[24];
+	const struct sl_group *group = loop->current->group;
+	char digits[24], number[24], place[24];
 	struct iovec line[] = {
 		text_of("<3>stage `"),
 		text_of(loop->setup->name ? loop->setup->name : "?"),
-		text_of("`: a task overflowed its stack of "),
-		text_of(print_size(loop->stacks.size / 1024, digits)),
+		text_of("`: task "),
+		text_of(print_number(loop->current->number, number)),
+		text_of(group ? ", a member of the group opened at " : ""),
+		text_of(group ? group->file : ""),
+		text_of(group ? ":" : ""),
+		text_of(group ? print_number((size_t)group->line, place) : ""),
+		text_of(group ? "," : ""),
+		text_of(" overflowed its stack of "),
+		text_of(print_number(loop->stacks.size / 1024, digits)),
 		text_of(" KiB: write a larger `stack_size`\n"),
 	};
 

@@ -74,6 +74,7 @@ struct sl_task *task_start(struct loop *loop, sl_member_fn *fn, void *arg, void 
 		.context = { .task = task, .user = user },
 		.loop = loop,
 		.stack = low,
+		.number = ++loop->counts.started,
 		.inherited = SL_NEVER,
 		.fn = fn,
 		.arg = arg,

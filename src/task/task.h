@@ -44,6 +44,7 @@ struct sl_task {
 	struct loop *loop;
 	void *stack; /* NULL: the root */
 	enum task_state state;
+	uint32_t number;    /* of its loop's tasks, from 1: its name in messages */
 	int result;         /* of the wait; once ended, of the task */
 	int64_t due;        /* while timer_index != 0 */
 	size_t timer_index; /* 0: it has no deadline now; TIMER_IN_ROW; else in the heap */
@@ -73,6 +74,7 @@ struct sl_task {
 struct loop_counts {
 	uint64_t tasks; /* alive now */
 	uint64_t tasks_max;
+	uint32_t started;
 	int64_t waited_ns; /* by stage code, of all tasks together */
 	uint64_t held;     /* times that a task kept the thread for longer than LOOP_HOLD_MAX */
 	int64_t held_max_ns;
@@ -88,8 +90,8 @@ struct loop_setup {
 	size_t stack_size;        /* 0: 64 KiB */
 	struct page_worker *slot; /* the loop keeps the counters of its tasks there; or NULL */
 	void (*on_nudge)(struct loop *loop);
-	void (*on_held)(struct loop *loop,
-		int64_t ns); /* a task kept the thread for longer than LOOP_HOLD_MAX */
+	/* A task kept the thread for longer than LOOP_HOLD_MAX. */
+	void (*on_held)(struct loop *loop, const struct sl_task *task, int64_t ns);
 	void *user;
 };
 

@@ -178,7 +178,7 @@ def test_the_backoff_grows_and_does_not_hold_up_others(bench):
 
 def test_a_task_that_holds_its_worker_is_named(bench):
     records, err = probe(bench, [{"block": 300} if n == 3 else {"wait": 50} for n in range(10)], "coroutines = 10;")
-    said = re.search(r"work\.0: a task held its worker for (\d+)(?:\.\d)? ms", err)
+    said = re.search(r"work\.0: task \d+ held its worker for (\d+)(?:\.\d)? ms", err)
     assert said and 300 <= int(said[1]) < 2000, err
     # The others would have been done after 50 ms.
     late = [r for r in records if r["id"] != 3 and (r["ended"] - r["began"]) / 1e6 >= 290]

@@ -723,9 +723,10 @@ static void a_deeper_stack_raises_the_high_water_mark(void **state)
 static int held_calls;
 static int64_t held_ns;
 
-static void on_held(struct loop *loop, int64_t ns)
+static void on_held(struct loop *loop, const struct sl_task *task, int64_t ns)
 {
 	assert_ptr_equal(loop, loop_of_thread());
+	assert_int_equal(task->number, 1);
 	held_calls++;
 	held_ns = ns;
 }
@@ -951,16 +952,16 @@ static void overflow(void)
 	(void)execl("/proc/self/exe", "test_task", "overflow", (char *)NULL);
 }
 
-static void an_overflow_names_the_stage_and_the_size(void **state)
+static void an_overflow_names_the_stage_the_task_and_the_size(void **state)
 {
 	(void)state;
 	if (has_tools()) {
 		print_message("skipped: a sanitizer or Valgrind has its own handler\n");
 		skip();
 	}
-	dies_saying(overflow, SIGSEGV,
-		"stage `faulty`: a task overflowed its stack of 64 KiB: write a larger "
-		"`stack_size`");
+	dies_saying(overflow, SIGSEGV, "stage `faulty`: task 1, a member of the group opened at ");
+	dies_saying(
+		overflow, SIGSEGV, ", overflowed its stack of 64 KiB: write a larger `stack_size`");
 }
 
 int main(int argc, char **argv)
@@ -978,7 +979,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_deeper_stack_raises_the_high_water_mark),
 		cmocka_unit_test(a_task_that_holds_its_thread_is_counted),
 		cmocka_unit_test(a_fault_of_stage_code_aborts_and_is_named),
-		cmocka_unit_test(an_overflow_names_the_stage_and_the_size),
+		cmocka_unit_test(an_overflow_names_the_stage_the_task_and_the_size),
 	};
 
 	if (argc > 1 && strcmp(argv[1], "overflow") == 0) {
