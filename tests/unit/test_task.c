@@ -910,7 +910,7 @@ static const struct fault {
 	const char *text;
 } faults[] = {
 	{ leave_a_group, "stage `faulty`: a member of a group left the group open that it opened "
-			 "at ../tests/unit/test_task.c:" },
+			 "at " __FILE__ ":" },
 	{ leave_a_lock, "a member of a group ended with 1 lock taken" },
 	{ leave_a_scope, "a member of a group left a scope open" },
 	{ lend_ctx, "a call for one task was made by another" },
