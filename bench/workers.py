@@ -189,7 +189,7 @@ def pictures():
     """A thousand pictures made small by ImageMagick's convert, one run of it for each."""
     count = 1000
     names = [f"{n}.png" for n in range(count)]
-    command = ["convert", "pictures/{value}", "-resize", "80x60", "small/{value}"]
+    command = ["/usr/bin/convert", "pictures/{value}", "-resize", "80x60", "small/{value}"]
     work = f'transform = "exec"; mode = "once"; input = "none"; output = "none"; command = {json.dumps(command)};'
     ENV["MAGICK_THREAD_LIMIT"] = "1"
     (PLACE / "pictures").mkdir()

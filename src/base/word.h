@@ -4,7 +4,7 @@
  * whole contract of a child:
  *
  *   supervisor                                  instance
- *   START (run, epoch, runtime; graph, pages) ->
+ *   START (run, epoch; folders; graph, pages) ->
  *                                            <- READY            its outlets are bound
  *   PEER_UP (upstream instance, epoch)       ->                  connect to it
  *   PEER_GONE (neighbour, epoch)             ->                  it was *reaped*: give its batches again

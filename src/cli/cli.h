@@ -23,7 +23,8 @@ struct cli_command {
 		char **argv); /* argv[0] is the command's name */
 };
 
-extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe, cli_advise;
+extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe, cli_advise,
+	cli_dead;
 
 void cli_help(const struct cli_command *command, FILE *file);
 /* "sluice run: TEXT; see `sluice run --help`" to stderr; CLI_USAGE. */
@@ -39,6 +40,10 @@ struct cli_options {
 	int quiet;
 	int64_t duration_ns; /* --for; 10 s */
 	int with_sinks;
+	const char *stage;
+	const char *id;
+	int all;
+	int was_stopped; /* run_plan: by a signal */
 };
 
 /* 0: go on; 1: help was given, end with CLI_OK; 2: usage was said, end with CLI_USAGE. `wants_file`: what FILE is called; NULL: none. */

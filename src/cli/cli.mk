@@ -9,8 +9,10 @@ sluice_SOURCES = \
 	src/cli/ask.c \
 	src/cli/check.c \
 	src/cli/cli.h \
+	src/cli/dead.c \
 	src/cli/main.c \
-	src/cli/run.c \
+	src/cli/replay.c src/cli/replay.h \
+	src/cli/run.c src/cli/run.h \
 	src/cli/sample.c src/cli/sample.h \
 	src/cli/show.c src/cli/show.h
 sluice_LDADD = $(SUPERVISOR_LIBS) -lm

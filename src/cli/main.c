@@ -10,7 +10,7 @@
 #include "base/units.h"
 
 static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
-	&cli_describe, &cli_advise };
+	&cli_describe, &cli_advise, &cli_dead };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -34,7 +34,7 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
 	return CLI_USAGE;
 }
 
-enum { OPT_STATE = 256, OPT_RUNTIME, OPT_DOT, OPT_FOR, OPT_WITH_SINKS };
+enum { OPT_STATE = 256, OPT_RUNTIME, OPT_DOT, OPT_FOR, OPT_WITH_SINKS, OPT_STAGE, OPT_ID, OPT_ALL };
 
 #define FOR_DEFAULT (10 * NSEC_PER_SEC)
 
@@ -47,6 +47,9 @@ static const struct option long_options[] = {
 	{ "dot",     no_argument,       NULL, OPT_DOT },
 	{ "for",     required_argument, NULL, OPT_FOR },
 	{ "with-sinks", no_argument,    NULL, OPT_WITH_SINKS },
+	{ "stage", required_argument, NULL, OPT_STAGE },
+	{ "id", required_argument, NULL, OPT_ID },
+	{ "all", no_argument, NULL, OPT_ALL },
 	{ 0 },
 };
 /* clang-format on */
@@ -83,6 +86,15 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 			       ? 0
 			       : cli_usage(command, "--for %s is no duration: write --for 30s",
 					 optarg);
+	case OPT_STAGE:
+		o->stage = optarg;
+		return has_option(command, "--stage") ? 0 : cli_usage(command, "no option --stage");
+	case OPT_ID:
+		o->id = optarg;
+		return has_option(command, "--id") ? 0 : cli_usage(command, "no option --id");
+	case OPT_ALL:
+		o->all = 1;
+		return has_option(command, "--all") ? 0 : cli_usage(command, "no option --all");
 	case OPT_WITH_SINKS:
 		o->with_sinks = 1;
 		return has_option(command, "--with-sinks")

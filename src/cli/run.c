@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* run: the whole pipeline in the foreground. */
-#include "cli/cli.h"
+#include "cli/run.h"
 
 #include <errno.h>
 
@@ -18,7 +18,7 @@ static const char help[] =
 	"Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command "
 	"line; 78 bad config.\n";
 
-static int run_plan(struct plan *plan, const struct cli_options *options)
+int run_plan(struct plan *plan, struct cli_options *options)
 {
 	struct supervisor *supervisor;
 	struct supervisor_result result;
@@ -39,6 +39,7 @@ static int run_plan(struct plan *plan, const struct cli_options *options)
 	}
 	supervisor_result(supervisor, &result);
 	show_end(&show, supervisor, &result);
+	options->was_stopped = result.is_stopped;
 	supervisor_free(supervisor);
 	return (int)result.end;
 }

@@ -254,6 +254,7 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	const struct supervisor_result *result)
 {
 	const struct graph *graph = supervisor_graph(supervisor);
+	bool has_letters = false;
 	uint64_t dead = 0;
 	char elapsed[32], count[32];
 
@@ -264,12 +265,20 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	}
 	if (show->is_quiet)
 		return;
-	for (uint32_t i = 0; i < graph->stage_count; i++)
-		dead += result->tally[tally_dead(graph, i)];
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		uint64_t own = result->tally[tally_dead(graph, i)];
+
+		dead += own;
+		has_letters = has_letters ||
+			      (own > 0 && graph->stages[i].on_error == GRAPH_ON_ERROR_DEAD_LETTER);
+	}
 	print_table(supervisor, result->tally);
 	(void)units_print_duration(result->elapsed_ns, elapsed, sizeof(elapsed));
 	(void)units_print_count(dead, count, sizeof(count));
 	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n",
 		result->is_stopped ? "stopped" : "done", elapsed,
 		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");
+	if (has_letters)
+		(void)fprintf(
+			stderr, "what was given up is kept: sluice dead list %s\n", graph->file);
 }

@@ -53,6 +53,7 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	sl_put_uint(out, stage->retain);
 	sl_put_uint(out, stage->order);
 	sl_put_uint(out, stage->on_error);
+	sl_put_uint(out, stage->dead_max);
 	put_names(out, stage->partition, stage->partition_count);
 	sl_put_uint(out, stage->restart_max);
 	sl_put_int(out, stage->restart_within_ns);

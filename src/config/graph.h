@@ -15,7 +15,7 @@
 #include <sluice/stage.h>
 
 enum graph_order { GRAPH_ORDER_KEEP, GRAPH_ORDER_ANY };
-enum graph_on_error { GRAPH_ON_ERROR_COUNT, GRAPH_ON_ERROR_STOP };
+enum graph_on_error { GRAPH_ON_ERROR_DEAD_LETTER, GRAPH_ON_ERROR_DROP, GRAPH_ON_ERROR_STOP };
 
 /* The stage is given whole batches, and a record of one waits for none of another's. */
 #define GRAPH_WHOLE_BATCHES (1u << 31)
@@ -39,6 +39,7 @@ struct graph_stage {
 	uint64_t retain; /* bytes per outlet */
 	enum graph_order order;
 	enum graph_on_error on_error;
+	uint64_t dead_max;            /* refused records per process; 0: no limit */
 	const char *const *partition; /* field names; NULL when none */
 	uint32_t partition_count;
 	uint32_t restart_max;       /* deaths allowed ... */

@@ -151,7 +151,8 @@ static void get_stage(struct reader *r, struct sl_value v, struct graph_stage *s
 	stage->order =
 		(enum graph_order)get_uint(r, &c, GRAPH_ORDER_KEEP, GRAPH_ORDER_ANY, "order");
 	stage->on_error = (enum graph_on_error)get_uint(
-		r, &c, GRAPH_ON_ERROR_COUNT, GRAPH_ON_ERROR_STOP, "on_error");
+		r, &c, GRAPH_ON_ERROR_DEAD_LETTER, GRAPH_ON_ERROR_STOP, "on_error");
+	stage->dead_max = get_uint(r, &c, 0, INT64_MAX, "dead_max");
 	stage->partition = get_names(r, &c, &stage->partition_count, "partition");
 	stage->restart_max = (uint32_t)get_uint(r, &c, 0, UINT32_MAX, "restart");
 	stage->restart_within_ns = (int64_t)get_uint(r, &c, 0, INT64_MAX, "restart_within");

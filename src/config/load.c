@@ -129,6 +129,7 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.retain = common->retain,
 		.order = (enum graph_order)common->order,
 		.on_error = (enum graph_on_error)common->on_error,
+		.dead_max = (uint64_t)common->dead_max,
 		.partition = common->partition.items,
 		.partition_count = common->partition.count,
 		.restart_max = (uint32_t)common->restart,

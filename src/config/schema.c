@@ -21,7 +21,7 @@ struct schema_bound {
 static const char *const process_words[] = { "auto", NULL };
 static const char *const retry_words[] = { "forever", NULL };
 static const char *const orders[] = { "keep", "any", NULL };
-static const char *const on_errors[] = { "count", "stop", NULL };
+static const char *const on_errors[] = { "dead-letter", "drop", "stop", NULL };
 
 #define VALUE(name_, type_) SL_OPTION(#name_, type_, struct schema_values, name_)
 
@@ -49,8 +49,10 @@ const struct sl_option schema_common[] = {
 	  .help = "a record that waits for longer in the stage is tried again later; absent or \"0\": no limit" },
 	{ VALUE(retries, INT), .fallback = "5", .example = "10", .min = 0, .max = 1000000, .choices = retry_words,
 	  .help = "how often a record that failed for now is tried again before it is refused" },
-	{ VALUE(on_error, CHOICE), .fallback = "count", .example = "\"stop\"", .choices = on_errors,
-	  .help = "what a refused record does: it is logged and counted, or it stops the pipeline" },
+	{ VALUE(on_error, CHOICE), .fallback = "dead-letter", .example = "\"stop\"", .choices = on_errors,
+	  .help = "what becomes of a refused record: it is kept with its reason (`sluice dead`), only logged and counted, or it stops the pipeline" },
+	{ VALUE(dead_max, INT), .fallback = "1000000", .example = "1000", .min = 0, .max = INT64_MAX,
+	  .help = "how many records each process of the stage may refuse before the pipeline stops; 0: any number" },
 	{ VALUE(restart, INT), .fallback = "5", .example = "0", .min = 0, .max = 1000000,
 	  .help = "how often a process of the stage may die within `restart_within` and is started again" },
 	{ VALUE(restart_within, DURATION), .fallback = "1m", .example = "\"10m\"", .min = NSEC_PER_MSEC,

@@ -26,6 +26,7 @@ struct schema_values {
 	int64_t timeout;
 	int64_t retries; /* SCHEMA_FOREVER: without end */
 	int on_error;    /* enum graph_on_error */
+	int64_t dead_max;
 	struct sl_strings partition;
 	int64_t restart;
 	int64_t restart_within;

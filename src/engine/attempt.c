@@ -136,6 +136,7 @@ int attempt_record(struct host *host, struct sl_context *ctx, void *worker, stru
 
 	remember(host, segment);
 	for (;;) {
+		((struct callback *)ctx->user)->attempts = failures + 1;
 		r = attempt_rate(host, ctx, 1);
 		if (r == 0)
 			r = call_in_time(host, ctx, worker, segment, record);

@@ -1,13 +1,14 @@
 # engine: the life of a stage process.
 noinst_LIBRARIES += libengine.a
 libengine_a_CPPFLAGS = $(AM_CPPFLAGS) -DSLUICE_STAGE_DIR='"$(pkglibdir)/stages"'
-libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS)
+libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS) $(SQLITE_CFLAGS)
 libengine_a_SOURCES = \
 	src/engine/attempt.c src/engine/attempt.h \
 	src/engine/callback.c \
 	src/engine/crew.c src/engine/crew.h \
 	src/engine/host.c src/engine/host.h \
 	src/engine/ledger.c src/engine/ledger.h \
+	src/engine/letters.c src/engine/letters.h \
 	src/engine/modules.c src/engine/modules.h \
 	src/engine/output.c src/engine/output.h \
 	src/engine/pump.c src/engine/pump.h \
@@ -23,5 +24,5 @@ sluice_stage_SOURCES = src/engine/stage_main.c src/engine/api.c
 nodist_EXTRA_sluice_stage_SOURCES = dummy.cxx
 # Modules call the functions of include/sluice: they are looked up in the program.
 sluice_stage_LDFLAGS = $(AM_LDFLAGS) $(EXPORT_LDFLAGS)
-sluice_stage_LDADD = libengine.a libstages.a liblink.a $(TASK_LIBS) libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
+sluice_stage_LDADD = libengine.a libstages.a liblink.a libstate.a $(TASK_LIBS) libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
 	$(ZMQ_LIBS) $(LIBCONFIG_LIBS) $(SQLITE_LIBS) -lpthread

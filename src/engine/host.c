@@ -3,6 +3,7 @@
 #include "engine/host.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,7 +19,7 @@
 
 struct start {
 	struct word word;
-	char runtime[512];
+	char folders[2 * PATH_MAX + 1]; /* runtime, then state */
 	int graph_fd;
 	int page_fd;
 	int shared_fd;
@@ -42,11 +43,11 @@ static int receive_start(int words, struct start *start)
 			r = 0;
 	}
 	if (r > 0 &&
-		(start->word.type != WORD_START || size >= sizeof(start->runtime) || fds[2] < 0))
+		(start->word.type != WORD_START || size >= sizeof(start->folders) || fds[2] < 0))
 		r = -EPROTO;
 	if (r > 0) {
-		memcpy(start->runtime, payload, size);
-		start->runtime[size] = '\0';
+		memcpy(start->folders, payload, size);
+		start->folders[size] = '\0';
 		start->graph_fd = fds[0];
 		start->page_fd = fds[1];
 		start->shared_fd = fds[2];
@@ -89,6 +90,8 @@ static int host_init(
 	host->instance = start->word.instance;
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;
+	host->state = start->folders + strlen(start->folders) + 1;
+	(void)pthread_mutex_init(&host->dead_lock, NULL);
 	host->page = page_map(start->page_fd, &r);
 	if (!host->page)
 		return err_set(err, r, "cannot map the counters: %s", err_name(r));
@@ -135,6 +138,7 @@ static int say_failed(int words, const struct host *host, const struct err *err)
 static void host_fini(struct host *host, struct schema_bound *bound, struct graph *graph)
 {
 	schema_free(bound);
+	dead_close(host->dead);
 	free(host->shared);
 	page_unmap(host->page);
 	page_shared_unmap(host->shared_page);
@@ -157,7 +161,7 @@ int host_main(int words)
 		stage_open(&host, &callback, &bound, &err) < 0) {
 		status = say_failed(words, &host, &err);
 	} else {
-		status = pump_run(&host, words, start.runtime);
+		status = pump_run(&host, words, start.folders);
 		if (host.impl->close)
 			host.impl->close(&callback.context, host.shared);
 		loop_end();

@@ -12,11 +12,14 @@
 #ifndef ENGINE_HOST_H
 #define ENGINE_HOST_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 
 #include "base/err.h"
 #include "config/graph.h"
+#include "record/batch.h"
+#include "state/dead.h"
 #include "stats/page.h"
 #include "task/task.h"
 #include <sluice/stage.h>
@@ -32,7 +35,11 @@ struct host {
 	void *shared; /* the stage's shared struct */
 	struct page *page;
 	struct page_shared *shared_page;
+	const char *state;    /* folder */
 	atomic_bool stopping; /* a source reads no more */
+
+	pthread_mutex_t dead_lock;
+	struct dead *dead; /* dead_lock; opened by the first who needs it */
 };
 
 /*
@@ -42,14 +49,23 @@ struct host {
 struct callback {
 	struct sl_context context; /* of the thread itself; a task has its own */
 	struct host *host;
-	struct page_worker *slot; /* NULL: not a worker */
-	uint64_t dead;            /* records rejected since it was last taken back to 0 */
-	bool must_stop;           /* a record was rejected under on_error = "stop" */
-	int64_t retry_at;         /* what sl_retry asked for */
-	struct err err;           /* what sl_error or sl_retry said last */
+	struct page_worker *slot;     /* NULL: not a worker */
+	const struct sl_batch *batch; /* that it works on; NULL: a source */
+	const struct sl_cut *cut;     /* of a source */
+	uint32_t index;               /* of the record, of a stage that is given single ones */
+	uint32_t attempts;            /* of that record, this one included */
+	uint64_t dead;                /* records rejected since it was last taken back to 0 */
+	bool must_stop;               /* a record was rejected under on_error = "stop" */
+	int64_t retry_at;             /* what sl_retry asked for */
+	struct err err;               /* what sl_error or sl_retry said last */
 };
 
 void callback_init(struct callback *callback, struct host *host, struct page_worker *slot);
+/*
+ * 1: the record that the callback is to work on became a dead letter before its batch was given again: that was its fate. 0; negative errno
+ * with callback->err.
+ */
+int callback_is_dead(struct callback *callback);
 /* As sl_reject, with a reason that is known. */
 void callback_reject(
 	struct callback *callback, const char *where, struct sl_value record, const char *reason);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "engine/host.h"
+#include "engine/letters.h"
 #include "engine/modules.h"
 
 /* Not for modules: what a module calls by such a name is its own. */
@@ -68,6 +69,9 @@ const struct sl_stage *registry_open(
 
 	if (module)
 		return modules_open(module, role, name, err);
+	/* Not in the list: only a replay has it. */
+	if (strcmp(name, LETTERS_SOURCE) == 0)
+		return &letters_source;
 	stage = find_built_in(role, name);
 	if (!stage)
 		(void)err_set(err, -ENOENT, "no stage \"%s\" in this sluice-stage", name);

@@ -36,12 +36,23 @@ void segment_free(const struct host *host, struct segment *segment)
 
 int segment_run(struct host *host, struct segment *segment, struct sl_context *ctx, void *worker)
 {
+	const struct sl_batch *batch = segment->job->delivery->batch;
 	struct callback *callback = ctx->user;
 	uint64_t dead = callback->dead;
-	int r = attempt_record(host, ctx, worker, segment,
-		sl_batch_record(segment->job->delivery->batch, segment->first + segment->count));
+	int r = 0;
 
-	task_check_left_by(ctx, "transform");
+	callback->batch = batch;
+	callback->index = segment->first + segment->count;
+	callback->attempts = 1;
+	if (batch->head.again && host->stage->on_error == GRAPH_ON_ERROR_DEAD_LETTER) {
+		r = callback_is_dead(callback);
+		callback->dead += r > 0;
+	}
+	if (r == 0) {
+		r = attempt_record(
+			host, ctx, worker, segment, sl_batch_record(batch, callback->index));
+		task_check_left_by(ctx, "transform");
+	}
 	if (r < 0)
 		return r;
 	segment->count++;

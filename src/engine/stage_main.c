@@ -18,6 +18,7 @@
 #include "config/describe.h"
 #include "config/report.h"
 #include "engine/host.h"
+#include "engine/letters.h"
 #include "engine/registry.h"
 
 enum {
@@ -27,6 +28,12 @@ enum {
 	OPT_REFERENCE,
 	OPT_PAGE,
 	OPT_BUILT_IN,
+	OPT_DEAD,
+	OPT_STATE,
+	OPT_STAGE,
+	OPT_ID,
+	OPT_LAST,
+	OPT_WHOLE,
 	OPT_INSTANCE,
 	OPT_RUNTIME,
 	OPT_GRAPH_FD,
@@ -42,6 +49,12 @@ static const struct option options[] = {
 	{ "reference", no_argument,       NULL, OPT_REFERENCE },
 	{ "page",      required_argument, NULL, OPT_PAGE },
 	{ "built-in",  no_argument,       NULL, OPT_BUILT_IN },
+	{ "dead",      required_argument, NULL, OPT_DEAD },
+	{ "state",     required_argument, NULL, OPT_STATE },
+	{ "stage",     required_argument, NULL, OPT_STAGE },
+	{ "id",        required_argument, NULL, OPT_ID },
+	{ "last",      required_argument, NULL, OPT_LAST },
+	{ "whole",     no_argument,       NULL, OPT_WHOLE },
 	{ "instance",  required_argument, NULL, OPT_INSTANCE },
 	{ "runtime",   required_argument, NULL, OPT_RUNTIME },
 	{ "graph-fd",  required_argument, NULL, OPT_GRAPH_FD },
@@ -61,6 +74,7 @@ static const char usage[] =
 	"  --reference                                   the option reference, as roff\n"
 	"  --page STAGE                                  its option table, as markdown\n"
 	"  --built-in                                    with these: as if there were no modules\n"
+	"  --dead ACTION --state DIR [--stage STAGE] [--id N] [--last N] [--whole]   dead letters\n"
 	"  --help, --version\n";
 
 struct request {
@@ -69,6 +83,8 @@ struct request {
 	const char *runtime;
 	int graph_fd;
 	bool is_built_in;
+	const char *state;
+	struct dead_choice choice;
 };
 
 static void say_unknown(const char *name)
@@ -146,6 +162,9 @@ static int answer(const struct request *request)
 		return EXIT_SUCCESS;
 	case OPT_INSTANCE:
 		return run_instance();
+	case OPT_DEAD:
+		return letters_answer(
+			request->argument, request->state ? request->state : ".", &request->choice);
 	case OPT_HELP:
 		(void)fputs(usage, stdout);
 		return EXIT_SUCCESS;
@@ -158,6 +177,30 @@ static int answer(const struct request *request)
 	}
 }
 
+/* Which dead letters. */
+static bool take_choice(struct request *request, int c)
+{
+	switch (c) {
+	case OPT_STATE:
+		request->state = optarg;
+		return true;
+	case OPT_STAGE:
+		request->choice.stage = optarg;
+		return true;
+	case OPT_ID:
+		request->choice.id = atoll(optarg);
+		return true;
+	case OPT_LAST:
+		request->choice.last = atoll(optarg);
+		return true;
+	case OPT_WHOLE:
+		request->choice.is_whole = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct request request = { .graph_fd = -1 };
@@ -166,6 +209,8 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == '?')
 			return 2;
+		if (take_choice(&request, c))
+			continue;
 		if (c == OPT_RUNTIME) {
 			request.runtime = optarg;
 		} else if (c == OPT_GRAPH_FD) {

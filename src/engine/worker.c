@@ -189,6 +189,7 @@ static int run_source(struct worker *worker, struct job *job)
 	job->is_canceled = worker->has_ended;
 	if (job->is_canceled)
 		return 0;
+	worker->callback.cut = &job->cut;
 	r = attempt_rate(host, &worker->callback.context, worker->owed);
 	worker->owed = 0;
 	if (r == 0)
@@ -318,6 +319,7 @@ static int run_job(struct worker *worker, struct job *job)
 	if (!worker_accept(worker->crew, job))
 		return 0;
 	worker->callback.dead = 0;
+	worker->callback.batch = job->delivery ? job->delivery->batch : NULL;
 	slot_enter(worker);
 	r = run_role(worker, job);
 	task_check_left_by(&worker->callback.context, "a callback");

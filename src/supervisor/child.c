@@ -134,6 +134,7 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
 	uint64_t run, struct err *err)
 {
+	char folders[2 * PATH_MAX];
 	struct word start = {
 		.type = WORD_START,
 		.stage = child->stage,
@@ -164,9 +165,10 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 		child_release(child);
 		return err_set(err, r, "cannot fork for %s: %s", child->name, err_name(r));
 	}
+	(void)snprintf(folders, sizeof(folders), "%s%c%s", plan->runtime, '\0', plan->state);
 	/* A refusal here means that it died already: its end will tell. */
-	(void)word_send(
-		child->words, &start, plan->runtime, strlen(plan->runtime), fds, WORD_FDS_MAX);
+	(void)word_send(child->words, &start, folders,
+		strlen(plan->runtime) + 1 + strlen(plan->state), fds, WORD_FDS_MAX);
 	return 0;
 }
 

@@ -26,9 +26,13 @@ struct shared {
 
 static int64_t field(struct sl_value record, const char *name, size_t size)
 {
+	struct sl_value found = sl_find(record, name, size);
 	int64_t value = 0;
+	bool is_true;
 
-	(void)sl_get_int(sl_find(record, name, size), &value);
+	if (sl_get_bool(found, &is_true))
+		return is_true;
+	(void)sl_get_int(found, &value);
 	return value;
 }
 

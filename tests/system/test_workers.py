@@ -26,24 +26,6 @@ MODES = {
 }
 
 
-@pytest.fixture(scope="session")
-def modules(tmp_path_factory):
-    """The modules of tests/modules, built as their author would; the folder."""
-    folder = tmp_path_factory.mktemp("modules")
-    flags = subprocess.run(["pkg-config", "--cflags", "sluice"], env={"PKG_CONFIG_PATH": str(BUILD), "PATH": "/usr/bin:/bin"},
-                           capture_output=True, text=True, check=True).stdout.split()
-    for source in (ROOT / "tests/modules").glob("*.c"):
-        subprocess.run(["cc", "-std=gnu17", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-fPIC", "-shared", *flags, "-o",
-                        folder / f"{source.stem}.so", source], check=True)
-    return folder
-
-
-@pytest.fixture
-def bench(place, modules):
-    place.env["SLUICE_STAGE_PATH"] = str(modules)
-    return place
-
-
 def feed(place, records):
     with open(place.path / "in.ndjson", "w") as file:
         for id, record in enumerate(records):

@@ -27,7 +27,7 @@ static char options[] = "\x81\xa5"
 	}
 #define NUMBERS                                                                                    \
 	.file = "a.conf", .processes = 1, .threads = 1, .stack_size = 65536, .retries = 5,         \
-	.queue = 4, .retain = 1 << 20, .restart_max = 5, .restart_within_ns = 60,                  \
+	.queue = 4, .retain = 1 << 20, .restart_max = 5, .dead_max = 8, .restart_within_ns = 60,   \
 	.restart_backoff_ns = 7, .stall_timeout_ns = 9, .options = OPTIONS
 
 /* clang-format off */
@@ -102,6 +102,7 @@ static void a_graph_comes_back_whole(void **state)
 	assert_true(split->retain == 1 << 20 && split->restart_max == 5 &&
 		    split->restart_within_ns == 60);
 	assert_true(split->restart_backoff_ns == 7 && split->stall_timeout_ns == 9);
+	assert_int_equal(split->dead_max, 8);
 	assert_true(split->coroutines == 500 && split->stack_size == 65536 && split->retries == 5);
 	assert_true(split->rate_ns == 11 && split->timeout_ns == 12);
 	assert_int_equal(split->port_count, 2);

@@ -221,7 +221,7 @@ static void the_common_defaults_are_right(void **state)
 	assert_true(values.rate == 0 && values.timeout == 0 && values.retries == 5);
 	assert_true(values.retain == 64 << 20 && values.restart == 5);
 	assert_int_equal(values.order, GRAPH_ORDER_KEEP);
-	assert_int_equal(values.on_error, GRAPH_ON_ERROR_COUNT);
+	assert_int_equal(values.on_error, GRAPH_ON_ERROR_DEAD_LETTER);
 	assert_int_equal(values.partition.count, 0);
 	assert_true(values.restart_within == 60 * NSEC_PER_SEC &&
 		    values.backoff == 100 * NSEC_PER_MSEC);

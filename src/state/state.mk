@@ -1,0 +1,7 @@
+# state: what outlives a process, in SQLite files in the state folder.
+noinst_LIBRARIES += libstate.a
+libstate_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
+libstate_a_SOURCES = \
+	src/state/dead.c src/state/dead.h \
+	src/state/store.c src/state/store.h
+STATE_LIBS = libstate.a $(SQLITE_LIBS)

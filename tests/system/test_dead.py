@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: MIT
+"""Dead letters: kept with their reason, whoever dies; shown, exported, replayed through their stage, removed."""
+import json
+import os
+import sqlite3
+import time
+
+import pytest
+
+from conftest import finish, kill_some
+
+
+def feed(place, records):
+    (place.path / "in.ndjson").write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def pipeline(work="", save="append = true;", stages=""):
+    return f"""stages = {{
+      read = {{ source = "file"; path = "in.ndjson"; }};
+      work = {{ from = "read"; transform = "probe"; backoff = "1ms"; {work} }};
+      save = {{ sink = "file"; from = "work"; path = "out.ndjson"; {save} }};
+      {stages}
+    }};"""
+
+
+def dead(place, action, *arguments, status=0):
+    code, out, err = place.sluice("dead", action, "p.conf", *arguments)
+    assert code == status, f"{code}\n{out}\n{err}"
+    return out if status in (0, 3) else err
+
+
+def letters(place, *arguments):
+    return [json.loads(line) for line in dead(place, "export", *arguments).splitlines()]
+
+
+def found(place):
+    return sorted(json.loads(line)["id"] for line in open(place.path / "out.ndjson"))
+
+
+def test_a_refused_record_is_kept_with_its_reason(bench):
+    feed(bench, [{"id": n, "fails": 9 if n == 2 else 0, "reject": n == 4, "note": "Zürich"} for n in range(6)])
+    _, err = bench.run(pipeline("retries = 2;"), status=3)
+    assert "given up: 2" in err and "sluice dead list" in err
+    two, four = letters(bench)
+    assert two["record"] == {"id": 2, "fails": 9, "reject": False, "note": "Zürich"}
+    assert two["stage"] == "work" and two["tries"] == 3 and two["reason"] == "attempt 3 of 2 (tried 3 times)"
+    assert four["record"]["id"] == 4 and four["tries"] == 1 and four["reason"] == "as it says"
+    assert two["id"] < four["id"]
+    assert abs(time.time() - time.mktime(time.strptime(four["time"][:19], "%Y-%m-%dT%H:%M:%S")) + time.timezone) < 60
+    listed = dead(bench, "list").splitlines()
+    assert len(listed) == 3 and "as it says" in listed[2]
+    shown = dead(bench, "show", "--id", str(four["id"]))
+    assert f"letter {four['id']} of `work`" in shown and '"note":"Zürich"' in shown and "attempt" not in shown
+
+
+def test_a_malformed_line_is_a_letter_with_file_and_line(place):
+    (place.path / "in.ndjson").write_text('{"id": 1}\n{"id": \n{"id": 3}\n')
+    place.run("""stages = { read = { source = "file"; path = "in.ndjson"; };
+                           save = { sink = "file"; from = "read"; path = "out.ndjson"; }; };""", status=3)
+    assert found(place) == [1, 3]
+    [letter] = letters(place)
+    assert letter["stage"] == "read" and letter["where"] == "in.ndjson:2" and letter["record"] is None
+    assert "none: it could not be read" in dead(place, "show")
+    assert "`read` is a source" in place.sluice("dead", "replay", "p.conf", "--stage", "read")[1] + \
+        place.sluice("dead", "replay", "p.conf", "--stage", "read")[2] or "can be replayed" in dead(place, "replay", "--stage", "read")
+
+
+@pytest.mark.parametrize("mode", ["", "threads = 3;", "coroutines = 20;"])
+def test_of_batches_and_of_sinks(bench, mode):
+    """Every worker model names its letters by their records."""
+    feed(bench, [{"id": n, "reject": n % 7 == 0} for n in range(200)])
+    bench.run(pipeline(mode), status=3)
+    assert sorted(letter["record"]["id"] for letter in letters(bench)) == list(range(0, 200, 7))
+
+
+def test_drop_and_stop(bench):
+    feed(bench, [{"id": n, "reject": n == 3} for n in range(6)])
+    bench.run(pipeline('on_error = "drop";'), status=3)
+    assert "no dead letters" in dead(bench, "list")
+    _, err = bench.run(pipeline('on_error = "stop";'), status=1)
+    assert 'on_error is "stop": as it says' in err
+    assert "no dead letters" in dead(bench, "list")
+
+
+def test_too_many_stop_the_pipeline(bench):
+    feed(bench, [{"id": n, "reject": True} for n in range(1000)])
+    _, err = bench.run(pipeline("dead_max = 10;"), status=1)
+    assert "more than 10 records were refused, which is `dead_max`" in err
+    assert 11 <= len(letters(bench)) < 30
+
+
+@pytest.mark.parametrize("order", ["keep", "any"])
+def test_killed_stages_keep_each_letter_once(bench, order):
+    feed(bench, [{"id": n, "reject": n % 10 == 0, "wait": 1 if n % 50 == 0 else 0} for n in range(20_000)])
+    bench.write("p.conf", pipeline(f'processes = 2; queue = 2; restart = 1000; coroutines = 20; order = "{order}";',
+                                   'append = true; order = "any";'))
+    process = bench.start("run", "p.conf")
+    kills = kill_some(process, {"work"}, 20, 5)
+    code, _, err = finish(process)
+    assert code == 3, err
+    assert "leak" not in err and kills >= 5
+    assert "given up: 2 000" in err
+    assert sorted(letter["record"]["id"] for letter in letters(bench)) == list(range(0, 20_000, 10))
+    assert set(found(bench)) == {n for n in range(20_000) if n % 10}
+
+
+def test_replay(bench):
+    """What was refused goes through its stage again, and on to the sinks; what is refused again is a new letter."""
+    feed(bench, [{"id": n, "fails": 5 if n in (2, 3) else 0, "reject": n == 4} for n in range(6)])
+    bench.run(pipeline("retries = 1;"), status=3)
+    assert found(bench) == [0, 1, 5]
+    assert len(letters(bench)) == 3
+    # The outage is over for two of them: this time they may fail as often as they like.
+    bench.write("p.conf", pipeline("retries = 20;"))
+    _, out, err = bench.sluice("dead", "replay", "p.conf", "--stage", "work")
+    assert "replaying 3 dead letters of `work`" in err
+    assert found(bench) == [0, 1, 2, 3, 5]
+    [left] = letters(bench)
+    assert left["record"]["id"] == 4
+    assert "no dead letters of `save` can be replayed" in dead(bench, "replay", "--stage", "save")
+
+
+def test_a_replay_does_not_replace_what_was_written(bench):
+    feed(bench, [{"id": n, "reject": n == 1} for n in range(3)])
+    bench.run(pipeline(save=""), status=3)
+    assert "the sink `save` would replace its file" in dead(bench, "replay", "--stage", "work", status=1)
+    assert found(bench) == [0, 2]
+    assert len(letters(bench)) == 1
+
+
+def test_a_replay_goes_below_its_stage_only(bench):
+    feed(bench, [{"id": n, "reject": n == 1} for n in range(3)])
+    config = pipeline(save="append = true;", stages="""
+      replay = { sink = "file"; from = "read"; path = "all.ndjson"; append = true; };""")
+    bench.run(config, status=3)
+    before = (bench.path / "all.ndjson").read_text()
+    bench.write("p.conf", config.replace("transform = \"probe\"", "transform = \"delay\"; wait = \"0s\""))
+    dead(bench, "replay", "--stage", "work")
+    assert (bench.path / "all.ndjson").read_text() == before
+    assert found(bench) == [0, 1, 2]
+    assert letters(bench) == []
+
+
+def test_purge(bench):
+    feed(bench, [{"id": n, "reject": n < 3} for n in range(5)])
+    bench.run(pipeline(), status=3)
+    first = letters(bench)[0]["id"]
+    assert "wants --stage STAGE, --id ID, or --all" in dead(bench, "purge", status=2)
+    assert dead(bench, "purge", "--id", str(first)) == "1 dead letter removed\n"
+    assert dead(bench, "purge", "--stage", "save") == "0 dead letters removed\n"
+    assert dead(bench, "purge", "--all") == "2 dead letters removed\n"
+    assert dead(bench, "list") == "no dead letters\n"
+
+
+def store(place):
+    return next(place.path.rglob("dead.db"))
+
+
+def test_the_store_can_be_read_and_what_is_wrong_with_it_is_said(bench):
+    feed(bench, [{"id": n, "reject": n == 1} for n in range(3)])
+    bench.run(pipeline(), status=3)
+    with sqlite3.connect(store(bench)) as database:
+        assert database.execute("SELECT stage, reason FROM letters").fetchall() == [("work", "as it says")]
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+    assert "was written by a newer sluice (layout 99" in dead(bench, "list", status=1)
+    file = store(bench)
+    for name in file.parent.glob("dead.db*"):
+        name.unlink()
+    file.write_bytes(b"this is no database" * 1000)
+    said = dead(bench, "list", status=1)
+    assert "is damaged" in said and ".recover" in said
+    # A pipeline that cannot keep a letter stops: a record may not vanish.
+    _, err = bench.run(pipeline(), status=1)
+    assert "is damaged" in err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounting wants root")
+def test_a_full_disk_stops_it(bench):
+    import subprocess
+    folder = bench.path / "full"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True).returncode != 0:
+        pytest.skip("no mount here")
+    try:
+        feed(bench, [{"id": n, "reject": True, "pad": "x" * 2000} for n in range(1000)])
+        bench.write("p.conf", pipeline())
+        code, _, err = bench.sluice("run", "p.conf", "--state", str(folder))
+        assert code == 1
+        assert "disk is full" in err, err
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+@pytest.mark.parametrize("arguments, reason", [
+    (["dead"], "say what: list, show, export, replay, purge"),
+    (["dead", "bury", "p.conf"], "there is no `dead bury`"),
+    (["dead", "list"], "FILE is missing"),
+    (["dead", "show", "p.conf", "--id", "x"], "--id x is no number of a letter"),
+    (["dead", "replay", "p.conf"], "replay wants --stage STAGE"),
+])
+def test_wrong_command_lines(place, arguments, reason):
+    code, _, err = place.sluice(*arguments)
+    assert code == 2
+    assert reason in err
