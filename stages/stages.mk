@@ -32,6 +32,8 @@ libstages_a_SOURCES = \
 	stages/sequence/sequence.c \
 	stages/sql/input.c stages/sql/input.h \
 	stages/sql/sql.c \
+	stages/sqlite/sink.c \
+	stages/sqlite/statement.c stages/sqlite/statement.h \
 	stages/stdout/stdout.c
 
 EXTRA_DIST += \
@@ -45,4 +47,5 @@ EXTRA_DIST += \
 	stages/null/README.md \
 	stages/sequence/README.md \
 	stages/sql/README.md \
+	stages/sqlite/README.md \
 	stages/stdout/README.md

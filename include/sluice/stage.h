@@ -90,6 +90,20 @@ uint32_t sl_batch_count(const struct sl_batch *batch);
 struct sl_value sl_batch_record(const struct sl_batch *batch, uint32_t index);
 
 /*
+ * What names a batch, for a sink that remembers what it has committed: (run, origin, path, start). The same name is the same records, to the
+ * byte, however often they are given. What ends at or below `floor` of its origin will not be given again.
+ */
+struct sl_identity {
+	uint64_t run;
+	uint64_t origin;
+	uint64_t path;
+	uint64_t start;
+	uint64_t end;
+	uint64_t floor;
+};
+struct sl_identity sl_batch_identity(const struct sl_batch *batch);
+
+/*
  * What a source fills in. A batch holds records of one origin: [start, end) in that origin's own positions, and
  * the next batch of the same origin begins where this one ended. A position must read the same again.
  */
@@ -159,6 +173,8 @@ enum { SL_REJECTED = 1, SL_RETRY = 2 };
 uint32_t sl_process(const struct sl_context *ctx);
 uint32_t sl_process_count(const struct sl_context *ctx);
 const char *sl_stage_name(const struct sl_context *ctx);
+/* "PIPELINE/STAGE": the stage's name among all that may write to one place. */
+const char *sl_full_name(const struct sl_context *ctx);
 
 enum sl_level { SL_LOG_ERROR = 3, SL_LOG_WARNING = 4, SL_LOG_INFO = 6, SL_LOG_DEBUG = 7 };
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
@@ -174,6 +190,12 @@ int sl_error(struct sl_context *ctx, int error, const char *format, ...)
  */
 int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * In a sink's `write`: the batch is one that is committed already, and so many of its records were rejected then. They count, and nothing
+ * is said or kept of them again.
+ */
+void sl_rejected_before(struct sl_context *ctx, uint64_t count);
 
 /*
  * Gives up on one record for now, in transform only: it is tried again after a backoff, and not before `not_before` (ns of

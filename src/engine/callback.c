@@ -47,6 +47,30 @@ const char *sl_stage_name(const struct sl_context *ctx)
 	return callback_of(ctx)->host->stage->name;
 }
 
+const char *sl_full_name(const struct sl_context *ctx)
+{
+	return callback_of(ctx)->host->full_name;
+}
+
+struct sl_identity sl_batch_identity(const struct sl_batch *batch)
+{
+	const struct batch_head *head = &batch->head;
+
+	return (struct sl_identity){
+		.run = head->id.run,
+		.origin = head->id.origin,
+		.path = head->id.path,
+		.start = head->id.start,
+		.end = head->id.end,
+		.floor = head->floor,
+	};
+}
+
+void sl_rejected_before(struct sl_context *ctx, uint64_t count)
+{
+	callback_of(ctx)->dead += count;
+}
+
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
 {
 	va_list args;

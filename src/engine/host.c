@@ -87,6 +87,8 @@ static int host_init(
 	host->impl = registry_open(host->stage->module, host->stage->role, host->stage->impl, err);
 	if (!host->impl)
 		return -ENOENT;
+	(void)snprintf(host->full_name, sizeof(host->full_name), "%.120s/%.120s", host->graph->name,
+		host->stage->name);
 	host->instance = start->word.instance;
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;

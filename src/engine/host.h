@@ -36,6 +36,7 @@ struct host {
 	struct page *page;
 	struct page_shared *shared_page;
 	const char *state;    /* folder */
+	char full_name[256];  /* "orders/save" */
 	atomic_bool stopping; /* a source reads no more */
 
 	pthread_mutex_t dead_lock;

@@ -16,7 +16,8 @@ extern const struct sl_stage sl_stage_source_file, sl_stage_source_http, sl_stag
 	sl_stage_source_sequence;
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_sql;
-extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_stdout;
+extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
+	sl_stage_sink_stdout;
 #pragma GCC visibility pop
 
 static const struct sl_stage *const all[] = {
@@ -34,6 +35,7 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_sink_exec,
 	&sl_stage_sink_file,
 	&sl_stage_sink_null,
+	&sl_stage_sink_sqlite,
 	&sl_stage_sink_stdout,
 };
 
