@@ -208,6 +208,13 @@ void sl_encoder_free(struct sl_encoder *e); /* without flush */
 int sl_encoder_write(struct sl_encoder *e, struct sl_value record);
 int sl_encoder_flush(struct sl_encoder *e);
 int sl_encoder_finish(struct sl_encoder *e);
+/*
+ * Flushes, so that what was written ends at a place from which another encoder can go on (a gzip member or zstd frame ends
+ * there), and puts what that one must know. 0 or a negative errno as sl_encoder_write. sl_encoder_restore is its first call: -EINVAL: it is
+ * of another format.
+ */
+int sl_encoder_save(struct sl_encoder *e, struct sl_writer *out);
+int sl_encoder_restore(struct sl_encoder *e, struct sl_value saved);
 const char *sl_encoder_reason(const struct sl_encoder *e);
 
 #ifdef __cplusplus

@@ -81,6 +81,9 @@ enum {
 	SL_TASKS =
 		1
 		<< 4, /* transform may run several times at once in one worker: `coroutines` may be set */
+	SL_REMEMBERED =
+		1
+		<< 5, /* a sink with one worker: the engine remembers what it has committed, see sl_remember */
 };
 
 struct sl_context; /* one per worker; in check and open one of the process */
@@ -190,6 +193,16 @@ int sl_error(struct sl_context *ctx, int error, const char *format, ...)
  */
 int sl_reject(struct sl_context *ctx, const char *where, struct sl_value record, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
+
+/*
+ * A sink that cannot keep names of batches in what it writes (a file) has the flag SL_REMEMBERED: the engine keeps the names of
+ * all batches that a `commit` covered, in one step with what that commit gave to sl_remember, and gives no batch twice. When a process dies
+ * between the sink's write and that step, its successor is given the batches again: its `start` takes back what was written after the
+ * mark that sl_recall gives. In start or commit; `data` is copied.
+ */
+void sl_remember(struct sl_context *ctx, const void *data, size_t size);
+/* In start: what this process of the stage remembered last in this run. False: nothing; it begins anew. Valid until start returns. */
+bool sl_recall(struct sl_context *ctx, const void **ret_data, size_t *ret_size);
 
 /*
  * In a sink's `write`: the batch is one that is committed already, and so many of its records were rejected then. They count, and nothing

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -17,6 +19,7 @@ void callback_init(struct callback *callback, struct host *host, struct page_wor
 	callback->context = (struct sl_context){ .user = callback };
 	callback->host = host;
 	callback->slot = slot;
+	callback->memory = NULL;
 	callback->batch = NULL;
 	callback->cut = NULL;
 	callback->index = 0;
@@ -69,6 +72,41 @@ struct sl_identity sl_batch_identity(const struct sl_batch *batch)
 void sl_rejected_before(struct sl_context *ctx, uint64_t count)
 {
 	callback_of(ctx)->dead += count;
+}
+
+static void copy_mark(struct memory *memory, const void *data, size_t size)
+{
+	void *copy = realloc(memory->mark, size + 1);
+
+	if (copy) {
+		memory->mark = memcpy(copy, data, size);
+		memory->mark_size = size;
+		memory->has_mark = true;
+	} else {
+		task_misuse(loop_of_thread(), "sl_remember: no memory for %zu bytes", size);
+	}
+}
+
+void sl_remember(struct sl_context *ctx, const void *data, size_t size)
+{
+	struct memory *memory = callback_of(ctx)->memory;
+
+	if (memory)
+		copy_mark(memory, data, size);
+	else
+		task_misuse(loop_of_thread(),
+			"sl_remember wants the flag SL_REMEMBERED, and is for start and commit");
+}
+
+bool sl_recall(struct sl_context *ctx, const void **ret_data, size_t *ret_size)
+{
+	const struct memory *memory = callback_of(ctx)->memory;
+
+	if (!memory || !memory->recalled)
+		return false;
+	*ret_data = memory->recalled;
+	*ret_size = memory->recalled_size;
+	return true;
 }
 
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)

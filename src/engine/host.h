@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "config/graph.h"
 #include "record/batch.h"
+#include "state/committed.h"
 #include "state/dead.h"
 #include "stats/page.h"
 #include "task/task.h"
@@ -43,6 +44,16 @@ struct host {
 	struct dead *dead; /* dead_lock; opened by the first who needs it */
 };
 
+/* Of a worker of a sink with SL_REMEMBERED. */
+struct memory {
+	struct committed *store;
+	void *mark; /* what sl_remember said last */
+	size_t mark_size;
+	bool has_mark; /* since it was kept last */
+	void *recalled;
+	size_t recalled_size;
+};
+
 /*
  * What stands behind the sl_context that a callback is given, and those of the members of its groups: which host, which
  * worker, and what the callback has said. One thread.
@@ -51,6 +62,7 @@ struct callback {
 	struct sl_context context; /* of the thread itself; a task has its own */
 	struct host *host;
 	struct page_worker *slot;     /* NULL: not a worker */
+	struct memory *memory;        /* NULL: the stage is none that remembers */
 	const struct sl_batch *batch; /* that it works on; NULL: a source */
 	const struct sl_cut *cut;     /* of a source */
 	uint32_t index;               /* of the record, of a stage that is given single ones */

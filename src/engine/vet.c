@@ -146,6 +146,9 @@ static int vet_callbacks(const struct sl_stage *stage, struct err *err)
 			       ? 0
 			       : err_set(err, -EINVAL, "its transform is missing");
 	default:
+		if ((stage->flags & SL_REMEMBERED) && !(stage->flags & SL_ONE_THREAD))
+			return err_set(
+				err, -EINVAL, "SL_REMEMBERED is for sinks with SL_ONE_THREAD");
 		return stage->write ? 0 : err_set(err, -EINVAL, "its write is missing");
 	}
 }

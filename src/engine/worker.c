@@ -250,6 +250,79 @@ static int run_sink(struct worker *worker, struct job *job)
 	return 0;
 }
 
+/* --- what a sink remembers ------------------------------------------------------------------------ */
+
+static bool remembers(const struct worker *worker)
+{
+	return worker->callback.memory != NULL;
+}
+
+/* The names of all batches that the commit covered, and the mark, in one step. */
+static int keep_names(struct worker *worker)
+{
+	const struct host *host = worker->crew->host;
+	struct memory *memory = &worker->memory;
+	struct err *err = &worker->callback.err;
+	int r = committed_begin(memory->store, err);
+
+	for (const struct job *job = worker->uncommitted; job && r == 0; job = job->next_in_list)
+		r = committed_add(memory->store, &job->delivery->batch->head, job->dead, err);
+	if (r == 0)
+		r = committed_end(memory->store, host->run, host->instance, memory->mark,
+			memory->mark_size, err);
+	memory->has_mark = memory->has_mark && r < 0;
+	return r;
+}
+
+/* 1: the batch is committed already, and the job is done. */
+static int had_before(struct worker *worker, struct job *job)
+{
+	const struct sl_batch *batch = job->delivery->batch;
+	uint64_t dead = 0;
+	int r = committed_has(worker->memory.store, &batch->head.id, &dead, &worker->callback.err);
+
+	if (r <= 0)
+		return r;
+	job->dead = dead;
+	job->consumed = batch->head.count - dead;
+	job->next_in_list = NULL;
+	worker_done(worker->crew, job, &job->next_in_list);
+	return 1;
+}
+
+static int open_memory(struct worker *worker)
+{
+	const struct host *host = worker->crew->host;
+	struct memory *memory = &worker->memory;
+	struct err *err = &worker->callback.err;
+	int r;
+
+	if (!(host->impl->flags & SL_REMEMBERED))
+		return 0;
+	worker->callback.memory = memory;
+	r = committed_open(host->state, host->stage->name, &memory->store, err);
+	if (r == 0)
+		r = committed_recall(memory->store, host->run, host->instance, &memory->recalled,
+			&memory->recalled_size, err);
+	return r < 0 ? r : 0;
+}
+
+/* After start: what it said there holds from now on. */
+static int keep_first_mark(struct worker *worker)
+{
+	free(worker->memory.recalled);
+	worker->memory.recalled = NULL;
+	return worker->memory.has_mark ? keep_names(worker) : 0;
+}
+
+static int forget_all(struct worker *worker)
+{
+	const struct host *host = worker->crew->host;
+
+	return committed_forget(worker->memory.store, host->run, host->instance,
+		!worker->crew->is_complete, &worker->callback.err);
+}
+
 static int commit(struct worker *worker)
 {
 	struct host *host = worker->crew->host;
@@ -264,6 +337,8 @@ static int commit(struct worker *worker)
 	task_check_left_by(&worker->callback.context, "commit");
 	slot_leave(worker);
 	(void)page_add(worker->slot->in_calls_ns, clock_now() - begin);
+	if (r == 0 && remembers(worker))
+		r = keep_names(worker);
 	if (r < 0)
 		return r;
 	worker_done(worker->crew, worker->uncommitted, worker->uncommitted_tail);
@@ -318,6 +393,11 @@ static int run_job(struct worker *worker, struct job *job)
 
 	if (!worker_accept(worker->crew, job))
 		return 0;
+	if (remembers(worker)) {
+		r = had_before(worker, job);
+		if (r != 0)
+			return r < 0 ? r : 0;
+	}
 	worker->callback.dead = 0;
 	worker->callback.batch = job->delivery ? job->delivery->batch : NULL;
 	slot_enter(worker);
@@ -485,9 +565,13 @@ static int begin(struct worker *worker)
 	struct host *host = worker->crew->host;
 	int r = prepare_loop(worker);
 
+	if (r == 0)
+		r = open_memory(worker);
 	if (r == 0 && host->impl->start)
 		r = host->impl->start(&worker->callback.context, host->shared, worker->own);
 	task_check_left_by(&worker->callback.context, "start");
+	if (r == 0 && remembers(worker))
+		r = keep_first_mark(worker);
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&worker->crew->lock);
@@ -518,6 +602,8 @@ static int end(struct worker *worker)
 	if (host->impl->finish)
 		r = host->impl->finish(
 			&worker->callback.context, host->shared, worker->own, crew->is_complete);
+	if (r == 0 && remembers(worker))
+		r = forget_all(worker);
 	if (r == 0 && host->impl->stop)
 		host->impl->stop(&worker->callback.context, host->shared, worker->own);
 	task_check_left_by(&worker->callback.context, "stop");
@@ -594,6 +680,8 @@ void worker_join(struct worker *worker)
 	(void)pthread_join(worker->thread, NULL);
 	for (uint32_t i = 0; i < worker->crew->host->stage->port_count; i++)
 		sl_writer_fini(&worker->writers[i]);
+	committed_close(worker->memory.store);
+	free(worker->memory.mark);
 	free(worker->writers);
 	free(worker->outputs);
 	free(worker->own);

@@ -16,6 +16,7 @@ struct worker {
 	bool has_left;     /* the thread ends: crew->lock */
 	struct page_worker *slot;
 	struct callback callback;
+	struct memory memory;
 	void *own;                   /* the stage's worker struct */
 	struct sl_writer *writers;   /* one per port, for whole batches */
 	struct sl_writer **outputs;  /* pointers to them, as the stage wants them */

@@ -374,3 +374,68 @@ int sl_encoder_finish(struct sl_encoder *e)
 		r = write_text(e);
 	return r < 0 ? r : stream_out_finish(e->out);
 }
+
+/* --- going on with what another one wrote --------------------------------------------------------- */
+
+/* [format, records, was the last one a container, [columns]] */
+#define SAVED_FIELDS 4
+
+int sl_encoder_save(struct sl_encoder *e, struct sl_writer *out)
+{
+	int r = e->text.size > 0 ? write_text(e) : 0;
+
+	if (r == 0)
+		r = stream_out_cut(e->out);
+	if (r < 0) {
+		e->reason = strerrordesc_np(-r);
+		return r;
+	}
+	sl_put_array(out, SAVED_FIELDS);
+	sl_put_int(out, e->codec.format);
+	sl_put_uint(out, e->count);
+	sl_put_bool(out, e->last_was_container);
+	sl_put_array(out, e->column_count);
+	for (uint32_t i = 0; i < e->column_count; i++)
+		sl_put_cstr(out, e->columns[i]);
+	return 0;
+}
+
+static int restore_columns(struct sl_encoder *e, struct sl_value columns)
+{
+	struct sl_cursor c = sl_walk(columns);
+	struct sl_value key, name;
+	uint32_t count = sl_count(columns);
+
+	if (count == 0)
+		return 0;
+	e->columns = calloc(count, sizeof(char *));
+	while (e->columns && sl_next(&c, &key, &name)) {
+		const char *text;
+		size_t size;
+
+		if (!sl_get_str(name, &text, &size))
+			return -EINVAL;
+		e->columns[e->column_count] = strndup(text, size);
+		if (!e->columns[e->column_count++])
+			return -ENOMEM;
+	}
+	return e->columns ? 0 : -ENOMEM;
+}
+
+int sl_encoder_restore(struct sl_encoder *e, struct sl_value saved)
+{
+	struct sl_value fields[SAVED_FIELDS], key;
+	struct sl_cursor c = sl_walk(saved);
+	int64_t format;
+
+	if (sl_kind(saved) != SL_ARRAY || sl_count(saved) != SAVED_FIELDS)
+		return -EINVAL;
+	for (int i = 0; i < SAVED_FIELDS; i++)
+		if (!sl_next(&c, &key, &fields[i]))
+			return -EINVAL;
+	if (!sl_get_int(fields[0], &format) || format != (int64_t)e->codec.format ||
+		!sl_get_uint(fields[1], &e->count) ||
+		!sl_get_bool(fields[2], &e->last_was_container) || sl_kind(fields[3]) != SL_ARRAY)
+		return -EINVAL;
+	return restore_columns(e, fields[3]);
+}

@@ -27,6 +27,8 @@ struct stream_in {
 };
 
 struct stream_out {
+	bool has_data; /* since the last cut */
+	bool has_cut;
 	enum sl_compression compression;
 	int fd;
 	z_stream zlib;
@@ -259,6 +261,10 @@ static int zstd_all(struct stream_out *out, const char *data, size_t size, ZSTD_
 
 int stream_out_write(struct stream_out *out, const char *data, size_t size)
 {
+	/* Even nothing would begin a member. */
+	if (size == 0)
+		return 0;
+	out->has_data = true;
 	switch (out->compression) {
 	case SL_COMPRESSION_GZIP:
 		return deflate_all(out, data, size, Z_NO_FLUSH);
@@ -267,6 +273,20 @@ int stream_out_write(struct stream_out *out, const char *data, size_t size)
 	default:
 		return write_fd(out, data, size);
 	}
+}
+
+int stream_out_cut(struct stream_out *out)
+{
+	int r;
+
+	if (!out->has_data)
+		return 0;
+	r = stream_out_finish(out);
+	if (r == 0 && out->compression == SL_COMPRESSION_GZIP && deflateReset(&out->zlib) != Z_OK)
+		return -EIO;
+	out->has_data = false;
+	out->has_cut = true;
+	return r;
 }
 
 int stream_out_flush(struct stream_out *out)
@@ -283,6 +303,9 @@ int stream_out_flush(struct stream_out *out)
 
 int stream_out_finish(struct stream_out *out)
 {
+	/* An empty member behind others says nothing. */
+	if (!out->has_data && out->has_cut)
+		return 0;
 	switch (out->compression) {
 	case SL_COMPRESSION_GZIP:
 		return deflate_all(out, NULL, 0, Z_FINISH);

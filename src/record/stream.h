@@ -25,6 +25,8 @@ void stream_out_free(struct stream_out *out);
 /* Takes all of it. 0 or negative errno. */
 int stream_out_write(struct stream_out *out, const char *data, size_t size);
 int stream_out_flush(struct stream_out *out);
+/* What was written so far stands alone: a member or frame ends here, and the next write begins another. */
+int stream_out_cut(struct stream_out *out);
 int stream_out_finish(
 	struct stream_out *out); /* the trailer, too; nothing may be written after it */
 

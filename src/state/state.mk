@@ -2,6 +2,7 @@
 noinst_LIBRARIES += libstate.a
 libstate_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 libstate_a_SOURCES = \
+	src/state/committed.c src/state/committed.h \
 	src/state/dead.c src/state/dead.h \
 	src/state/store.c src/state/store.h
 STATE_LIBS = libstate.a $(SQLITE_LIBS)

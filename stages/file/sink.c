@@ -33,6 +33,8 @@ struct shared {
 struct worker {
 	int fd;
 	struct sl_encoder *encoder;
+	struct sl_writer mark;
+	bool is_published; /* by a predecessor, which died right after it */
 };
 
 static int file_check(struct sl_context *ctx, const void *shared)
@@ -102,10 +104,90 @@ static int file_open(struct sl_context *ctx, void *shared)
 	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
 }
 
-static int file_start(struct sl_context *ctx, void *shared, void *worker)
+/* --- the mark: [what the encoder knows, length, device, inode] -------------------------------------- */
+
+#define MARK_FIELDS 4
+
+/* What was written is whole up to here: a successor cuts the file to this length and goes on. */
+static int remember(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
-	struct shared *o = shared;
-	struct worker *w = worker;
+	struct stat st;
+	int r;
+
+	sl_writer_reset(&w->mark);
+	sl_put_array(&w->mark, MARK_FIELDS);
+	r = sl_encoder_save(w->encoder, &w->mark);
+	if (r < 0)
+		return sl_error(
+			ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder));
+	if (fstat(w->fd, &st) < 0)
+		return sl_error(ctx, -errno, "%s: %s", o->part, strerrordesc_np(errno));
+	sl_put_uint(&w->mark, (uint64_t)st.st_size);
+	sl_put_uint(&w->mark, st.st_dev);
+	sl_put_uint(&w->mark, st.st_ino);
+	r = sl_record_done(&w->mark);
+	if (r == 0)
+		sl_remember(ctx, w->mark.data, w->mark.mark);
+	return r;
+}
+
+static int no_mark(struct sl_context *ctx, const struct shared *o)
+{
+	return sl_error(ctx, -EIO,
+		"%s is not the file that was written so far: it was moved or changed, and the run "
+		"cannot go on; begin a new one",
+		o->part);
+}
+
+static bool is_file(int fd, uint64_t device, uint64_t inode)
+{
+	struct stat st;
+
+	return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+}
+
+/* The predecessor's file, or the target when it had that name already; w->fd. */
+static int open_again(struct shared *o, struct worker *w, uint64_t device, uint64_t inode)
+{
+	w->fd = open(o->part, O_WRONLY | O_CLOEXEC | (o->append ? O_APPEND : 0));
+	if (is_file(w->fd, device, inode))
+		return 0;
+	if (w->fd >= 0)
+		(void)close(w->fd);
+	w->fd = open(o->target, O_WRONLY | O_CLOEXEC);
+	w->is_published = true;
+	return is_file(w->fd, device, inode) ? 0 : -EIO;
+}
+
+/* Goes on where a predecessor stood: what it wrote after its last commit is given again, and so is cut off. */
+static int go_on(
+	struct sl_context *ctx, struct shared *o, struct worker *w, const void *data, size_t size)
+{
+	struct sl_value fields[MARK_FIELDS], key;
+	struct sl_cursor c = sl_walk((struct sl_value){ .data = data, .size = size });
+	uint64_t length, device, inode;
+	int r;
+
+	for (int i = 0; i < MARK_FIELDS; i++)
+		if (!sl_next(&c, &key, &fields[i]))
+			return no_mark(ctx, o);
+	if (!sl_get_uint(fields[1], &length) || !sl_get_uint(fields[2], &device) ||
+		!sl_get_uint(fields[3], &inode) || open_again(o, w, device, inode) < 0)
+		return no_mark(ctx, o);
+	o->resolved.no_header = o->resolved.no_header || (o->append && length > 0);
+	w->encoder = sl_encoder_new(&o->resolved, w->fd, &r);
+	if (!w->encoder)
+		return r;
+	r = sl_encoder_restore(w->encoder, fields[0]);
+	if (r < 0 || w->is_published)
+		return r == -EINVAL ? no_mark(ctx, o) : r;
+	if (ftruncate(w->fd, (off_t)length) < 0 || lseek(w->fd, 0, SEEK_END) < 0)
+		return sl_error(ctx, -errno, "cannot cut %s: %s", o->part, strerrordesc_np(errno));
+	return 0;
+}
+
+static int begin(struct sl_context *ctx, struct shared *o, struct worker *w)
+{
 	struct stat st;
 	int r;
 
@@ -118,7 +200,19 @@ static int file_start(struct sl_context *ctx, void *shared, void *worker)
 	if (o->append && fstat(w->fd, &st) == 0 && st.st_size > 0)
 		o->resolved.no_header = true;
 	w->encoder = sl_encoder_new(&o->resolved, w->fd, &r);
-	return w->encoder ? 0 : r;
+	return w->encoder ? remember(ctx, o, w) : r;
+}
+
+static int file_start(struct sl_context *ctx, void *shared, void *worker)
+{
+	struct worker *w = worker;
+	const void *data;
+	size_t size;
+
+	w->fd = -1;
+	sl_writer_init(&w->mark);
+	return sl_recall(ctx, &data, &size) ? go_on(ctx, shared, w, data, size)
+					    : begin(ctx, shared, w);
 }
 
 static int64_t file_write(
@@ -132,13 +226,7 @@ static int64_t file_write(
 
 static int file_commit(struct sl_context *ctx, void *shared, void *worker)
 {
-	const struct shared *o = shared;
-	struct worker *w = worker;
-	int r = sl_encoder_flush(w->encoder);
-
-	return r < 0 ? sl_error(ctx, r, "cannot write %s: %s", o->target,
-			       sl_encoder_reason(w->encoder))
-		     : 0;
+	return remember(ctx, shared, worker);
 }
 
 /* The file's bytes, then its name, then the folder that holds the name. */
@@ -167,6 +255,8 @@ static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool 
 	struct worker *w = worker;
 	int r;
 
+	if (w->is_published)
+		return 0;
 	if (!o->append && !complete) {
 		/* Nothing could go on from it: what is not whole is not kept. */
 		(void)unlink(o->part);
@@ -186,6 +276,7 @@ static void file_stop(struct sl_context *ctx, void *shared, void *worker)
 	(void)ctx;
 	(void)shared;
 	sl_encoder_free(w->encoder);
+	sl_writer_fini(&w->mark);
 	(void)close(w->fd);
 }
 
@@ -196,7 +287,7 @@ const struct sl_stage sl_stage_sink_file = {
 	.name = "file",
 	.role = SL_SINK,
 	.summary = "writes a file, seen only when it is whole; or appends to one",
-	.flags = SL_ONE_THREAD,
+	.flags = SL_ONE_THREAD | SL_RESUMES | SL_REMEMBERED,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = file_check,

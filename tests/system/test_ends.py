@@ -47,22 +47,20 @@ def test_a_fault_that_passes_is_survived(place):
 stages = { read = { source = "sequence"; count = 1000; };
            a = { transform = "fault"; from = "read"; at = 5; action = "abort"; once = "mark"; backoff = "10ms"; };
            save = { sink = "file"; from = "a"; path = "out.ndjson"; }; };""")
-    # What the dead process had passed on may come twice; nothing may be missing.
-    assert {json.loads(line) for line in open(place.path / "out.ndjson")} == set(range(1000))
+    assert [json.loads(line) for line in open(place.path / "out.ndjson")] == list(range(1000))
 
 
-@pytest.mark.parametrize("victim, what", [("read", "source"), ("save", "sink")])
-def test_a_dead_source_or_file_sink_stops_the_pipeline(place, victim, what):
+def test_a_dead_source_stops_the_pipeline(place):
     place.write("p.conf", """
 stages = { read = { source = "sequence"; }; slow = { transform = "delay"; from = "read"; wait = "1ms"; };
            save = { sink = "file"; from = "slow"; path = "out.ndjson"; }; };""")
     process = place.start("run", "p.conf")
     part = place.path / ".out.ndjson.part"
     wait_for(lambda: part.exists() and part.stat().st_size > 0, what="the first record")
-    os.kill(next(iter(children(process.pid, {victim}))), signal.SIGKILL)
+    os.kill(next(iter(children(process.pid, {"read"}))), signal.SIGKILL)
     code, _, err = finish(process, END_WITHIN)
     assert code == 1
-    assert f"{victim}.0: killed by signal 9" in err and what in err
+    assert "read.0: killed by signal 9" in err and "source" in err
     assert not (place.path / "out.ndjson").exists()
 
 

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/* See committed.h. */
+#include "state/committed.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "state/store.h"
+
+static const char *const steps[] = {
+	"CREATE TABLE batches (run INTEGER NOT NULL, origin INTEGER NOT NULL, path INTEGER NOT "
+	"NULL,"
+	" start INTEGER NOT NULL, stop INTEGER NOT NULL, dead INTEGER NOT NULL,"
+	" PRIMARY KEY (run, origin, path, start)) WITHOUT ROWID;"
+	"CREATE TABLE marks (instance INTEGER PRIMARY KEY, run INTEGER NOT NULL, mark BLOB)",
+};
+
+enum statement { HAS, ADD, PASS, MARK, RECALL, FORGET_MARK, FORGET_BATCHES, STATEMENT_COUNT };
+
+static const char *const texts[STATEMENT_COUNT] = {
+	[HAS] = "SELECT dead FROM batches WHERE run = ?1 AND origin = ?2 AND path = ?3 AND start = "
+		"?4",
+	[ADD] = "INSERT OR IGNORE INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+	[PASS] = "DELETE FROM batches WHERE run <> ?1 OR (origin = ?2 AND stop <= ?3)",
+	[MARK] = "INSERT INTO marks VALUES (?1, ?2, ?3) ON CONFLICT (instance) DO UPDATE SET run = "
+		 "?2, "
+		 "mark = ?3",
+	[RECALL] = "SELECT mark FROM marks WHERE instance = ?1 AND run = ?2",
+	[FORGET_MARK] = "DELETE FROM marks WHERE instance = ?1",
+	[FORGET_BATCHES] = "DELETE FROM batches WHERE run = ?1",
+};
+
+struct committed {
+	char name[96];
+	struct store_kind kind;
+	sqlite3 *db;
+	sqlite3_stmt *statements[STATEMENT_COUNT];
+};
+
+int committed_open(const char *state, const char *stage, struct committed **ret, struct err *err)
+{
+	struct committed *c = calloc(1, sizeof(*c));
+	int r = 0;
+
+	if (!c)
+		return err_set(err, -ENOMEM, "no memory");
+	(void)snprintf(c->name, sizeof(c->name), "committed.%.64s.db", stage);
+	c->kind = (struct store_kind){
+		.name = c->name,
+		.what = "names of what was committed",
+		.steps = steps,
+		.step_count = sizeof(steps) / sizeof(steps[0]),
+	};
+	r = store_open(state, &c->kind, true, &c->db, err);
+	for (int i = 0; i < STATEMENT_COUNT && r == 0; i++)
+		if (sqlite3_prepare_v3(c->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
+			    &c->statements[i], NULL) != SQLITE_OK)
+			r = store_error(c->db, &c->kind, err);
+	if (r < 0) {
+		committed_close(c);
+		return r;
+	}
+	*ret = c;
+	return 0;
+}
+
+void committed_close(struct committed *c)
+{
+	if (!c)
+		return;
+	for (int i = 0; i < STATEMENT_COUNT; i++)
+		(void)sqlite3_finalize(c->statements[i]);
+	(void)sqlite3_close_v2(c->db);
+	free(c);
+}
+
+static int step(struct committed *c, enum statement which, struct err *err)
+{
+	int code = sqlite3_step(c->statements[which]);
+	int r = code == SQLITE_DONE || code == SQLITE_ROW ? code == SQLITE_ROW
+							  : store_error(c->db, &c->kind, err);
+
+	if (r <= 0)
+		(void)sqlite3_reset(c->statements[which]);
+	return r;
+}
+
+static void bind_numbers(sqlite3_stmt *s, const uint64_t *numbers, int count)
+{
+	for (int i = 0; i < count; i++)
+		(void)sqlite3_bind_int64(s, i + 1, (int64_t)numbers[i]);
+}
+
+#define BIND(c, which, ...)                                                                        \
+	bind_numbers((c)->statements[which], (const uint64_t[]){ __VA_ARGS__ },                    \
+		(int)(sizeof((const uint64_t[]){ __VA_ARGS__ }) / sizeof(uint64_t)))
+
+int committed_has(
+	struct committed *c, const struct batch_id *id, uint64_t *ret_dead, struct err *err)
+{
+	int r;
+
+	BIND(c, HAS, id->run, id->origin, id->path, id->start);
+	r = step(c, HAS, err);
+	if (r > 0) {
+		*ret_dead = (uint64_t)sqlite3_column_int64(c->statements[HAS], 0);
+		(void)sqlite3_reset(c->statements[HAS]);
+	}
+	return r;
+}
+
+static int run(struct committed *c, const char *sql, struct err *err)
+{
+	return sqlite3_exec(c->db, sql, NULL, NULL, NULL) == SQLITE_OK
+		       ? 0
+		       : store_error(c->db, &c->kind, err);
+}
+
+/* What the transaction began is taken back. */
+static int give_up(struct committed *c, int r)
+{
+	(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+	return r;
+}
+
+int committed_begin(struct committed *c, struct err *err)
+{
+	return run(c, "BEGIN IMMEDIATE", err);
+}
+
+int committed_add(
+	struct committed *c, const struct batch_head *head, uint64_t dead, struct err *err)
+{
+	const struct batch_id *id = &head->id;
+	int r;
+
+	BIND(c, PASS, id->run, id->origin, head->floor);
+	r = step(c, PASS, err);
+	BIND(c, ADD, id->run, id->origin, id->path, id->start, id->end, dead);
+	if (r == 0)
+		r = step(c, ADD, err);
+	return r < 0 ? give_up(c, r) : 0;
+}
+
+int committed_end(struct committed *c, uint64_t run_number, uint32_t instance, const void *mark,
+	size_t size, struct err *err)
+{
+	int r;
+
+	BIND(c, MARK, instance, run_number);
+	(void)sqlite3_bind_blob64(c->statements[MARK], 3, mark, size, SQLITE_STATIC);
+	r = step(c, MARK, err);
+	if (r == 0)
+		r = run(c, "COMMIT", err);
+	return r < 0 ? give_up(c, r) : 0;
+}
+
+int committed_recall(struct committed *c, uint64_t run_number, uint32_t instance, void **ret_mark,
+	size_t *ret_size, struct err *err)
+{
+	int r;
+
+	BIND(c, RECALL, instance, run_number);
+	r = step(c, RECALL, err);
+	if (r <= 0)
+		return r;
+	*ret_size = (size_t)sqlite3_column_bytes(c->statements[RECALL], 0);
+	*ret_mark = malloc(*ret_size + 1);
+	if (*ret_mark && *ret_size > 0)
+		memcpy(*ret_mark, sqlite3_column_blob(c->statements[RECALL], 0), *ret_size);
+	(void)sqlite3_reset(c->statements[RECALL]);
+	return *ret_mark ? 1 : err_set(err, -ENOMEM, "no memory");
+}
+
+int committed_forget(struct committed *c, uint64_t run_number, uint32_t instance, bool with_mark,
+	struct err *err)
+{
+	int r = committed_begin(c, err);
+
+	BIND(c, FORGET_MARK, instance);
+	if (r == 0 && with_mark)
+		r = step(c, FORGET_MARK, err);
+	BIND(c, FORGET_BATCHES, run_number);
+	if (r == 0)
+		r = step(c, FORGET_BATCHES, err);
+	if (r == 0)
+		r = run(c, "COMMIT", err);
+	return r < 0 ? give_up(c, r) : 0;
+}

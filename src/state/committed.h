@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What a sink has committed, for sinks whose target cannot hold it: names of batches, and for each instance the mark that goes
+ * with them, in one transaction. One store per stage, shared by its instances. A connection is one thread's.
+ */
+#ifndef STATE_COMMITTED_H
+#define STATE_COMMITTED_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "record/batch.h"
+
+struct committed;
+
+int committed_open(const char *state, const char *stage, struct committed **ret, struct err *err);
+void committed_close(struct committed *committed);
+
+/* 1: it is committed, with *ret_dead of its records given up; 0; negative errno. */
+int committed_has(struct committed *committed, const struct batch_id *id, uint64_t *ret_dead,
+	struct err *err);
+
+/*
+ * One transaction: committed_begin, committed_add for each batch (names that ended below its floor are forgotten), committed_end with the
+ * instance's mark. 0 or negative errno: then nothing of it is kept.
+ */
+int committed_begin(struct committed *committed, struct err *err);
+int committed_add(
+	struct committed *committed, const struct batch_head *head, uint64_t dead, struct err *err);
+int committed_end(struct committed *committed, uint64_t run, uint32_t instance, const void *mark,
+	size_t size, struct err *err);
+
+/* 1: the instance's mark of that run, malloc()ed; 0: there is none; negative errno. */
+int committed_recall(struct committed *committed, uint64_t run, uint32_t instance, void **ret_mark,
+	size_t *ret_size, struct err *err);
+/*
+ * The instance has ended, and no batch will come again: all names of the run are forgotten. Its mark stays, for a successor of a process that
+ * dies before it could say that it has ended: what is done must not be begun anew. `with_mark`: nothing was done, forget it too.
+ */
+int committed_forget(struct committed *committed, uint64_t run, uint32_t instance, bool with_mark,
+	struct err *err);
+
+#endif
