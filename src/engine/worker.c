@@ -274,18 +274,44 @@ static int keep_names(struct worker *worker)
 	return r;
 }
 
-/* 1: the batch is committed already, and the job is done. */
+static bool is_same(const struct batch_id *a, const struct batch_id *b)
+{
+	return a->run == b->run && a->origin == b->origin && a->path == b->path &&
+	       a->start == b->start;
+}
+
+/* The same batch, written and not yet committed; or NULL. Only what is given again can be one. */
+static const struct job *find_uncommitted(
+	const struct worker *worker, const struct batch_head *head)
+{
+	const struct job *job = head->again ? worker->uncommitted : NULL;
+
+	while (job && !is_same(&job->delivery->batch->head.id, &head->id))
+		job = job->next_in_list;
+	return job;
+}
+
+static int keep_uncommitted(struct worker *worker, struct job *job);
+
+/* 1: the batch was written already, and the job is done, or will be with the commit that covers it. */
 static int had_before(struct worker *worker, struct job *job)
 {
-	const struct sl_batch *batch = job->delivery->batch;
-	uint64_t dead = 0;
-	int r = committed_has(worker->memory.store, &batch->head.id, &dead, &worker->callback.err);
+	const struct batch_head *head = &job->delivery->batch->head;
+	const struct job *written = find_uncommitted(worker, head);
+	uint64_t dead = written ? written->dead : 0;
+	int r = written ? 1
+			: committed_has(
+				  worker->memory.store, &head->id, &dead, &worker->callback.err);
 
 	if (r <= 0)
 		return r;
 	job->dead = dead;
-	job->consumed = batch->head.count - dead;
+	job->consumed = head->count - dead;
 	job->next_in_list = NULL;
+	if (written) {
+		r = keep_uncommitted(worker, job);
+		return r < 0 ? r : 1;
+	}
 	worker_done(worker->crew, job, &job->next_in_list);
 	return 1;
 }
