@@ -92,7 +92,7 @@ def test_too_many_stop_the_pipeline(bench):
 @pytest.mark.parametrize("order", ["keep", "any"])
 def test_killed_stages_keep_each_letter_once(bench, order):
     feed(bench, [{"id": n, "reject": n % 10 == 0, "wait": 1 if n % 50 == 0 else 0} for n in range(20_000)])
-    bench.write("p.conf", pipeline(f'processes = 2; queue = 2; restart = 1000; coroutines = 20; order = "{order}";',
+    bench.write("p.conf", pipeline(f'processes = 2; queue = 2; rate = "20000/s"; restart = 1000; coroutines = 20; order = "{order}";',
                                    'append = true; order = "any";'))
     process = bench.start("run", "p.conf")
     kills = kill_some(process, {"work"}, 20, 5)

@@ -134,7 +134,7 @@ def test_exactly_once(place, order, victims):
     seed = random.randrange(1_000_000)
     print("seed", seed)
     place.write("p.conf", pipeline(f'restart = 1000; backoff = "5ms"; queue = 2; order = "{order}";',
-                                   f'processes = 2; queue = 2; restart = 1000; backoff = "5ms"; order = "{order}";'))
+                                   f'processes = 2; queue = 2; rate = "40000/s"; restart = 1000; backoff = "5ms"; order = "{order}";'))
     process = place.start("run", "p.conf")
     kills = kill_some(process, victims, 25, seed)
     code, _, err = finish(process)
