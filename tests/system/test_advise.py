@@ -30,7 +30,9 @@ def numbers(said):
 @needs_true_figures
 def test_what_waits(place):
     said = advise(place, 'transform = "delay"; wait = "50ms";', "--for", "2s")
-    assert "The bottleneck is `work`" in said and "it waits: for each record 50" in said
+    wait = re.search(r"The bottleneck is `work`: .* it waits: for each record ([\d.]+) ms", said)
+    # What it computed is taken off; a wake-up on a busy machine comes late.
+    assert wait and 45 <= float(wait[1]) <= 70, said
     # What a wake-up costs is much, at so few records a second: it may seem to need a second thread.
     processes, threads, coroutines = numbers(said)
     assert processes == 1 and threads <= CORES and 300 <= threads * coroutines <= 1000
