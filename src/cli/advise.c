@@ -4,13 +4,13 @@
 
 #include <errno.h>
 #include <ftw.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/cores.h"
 #include "base/units.h"
 #include "cli/advice.h"
 #include "cli/sample.h"
@@ -254,18 +254,11 @@ static void print_advice(const struct graph *graph, const struct advice *advice,
 	print_limit(graph, advice, cores);
 }
 
-static unsigned core_count(void)
-{
-	cpu_set_t cores;
-
-	return sched_getaffinity(0, sizeof(cores), &cores) < 0 ? 1 : (unsigned)CPU_COUNT(&cores);
-}
-
 static void say(const struct graph *graph, const struct sampling *sampling, bool with_sinks)
 {
 	double seconds = (double)(sampling->seen_ns - sampling->ready_ns) / NSEC_PER_SEC;
 	struct advice advice = { .stages = calloc(graph->stage_count, sizeof(*advice.stages)) };
-	unsigned cores = core_count();
+	unsigned cores = cores_count();
 	char text[32];
 
 	if (!advice.stages)

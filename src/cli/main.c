@@ -55,51 +55,59 @@ static const struct option long_options[] = {
 /* clang-format on */
 
 /* An option that this command does not have is refused even though another has it. */
-static int has_option(const struct cli_command *command, const char *name)
+static int check_option(const struct cli_command *command, int c)
 {
-	return strstr(command->arguments, name) != NULL;
+	char name[32];
+
+	for (const struct option *option = long_options; option->name; option++) {
+		if (option->val != c || c == 'h')
+			continue;
+		(void)snprintf(name, sizeof(name), "--%s", option->name);
+		return strstr(command->arguments, name) ? 0
+							: cli_usage(command, "no option %s", name);
+	}
+	return 0;
 }
 
 static int parse_option(const struct cli_command *command, int c, struct cli_options *o)
 {
+	int r = check_option(command, c);
+
+	if (r != 0)
+		return r;
 	switch (c) {
 	case 'h':
 		cli_help(command, stdout);
 		return 1;
 	case 'q':
 		o->quiet = 1;
-		return has_option(command, "--quiet") ? 0 : cli_usage(command, "no option --quiet");
+		return 0;
 	case OPT_STATE:
 		o->state = optarg;
-		return has_option(command, "--state") ? 0 : cli_usage(command, "no option --state");
+		return 0;
 	case OPT_RUNTIME:
 		o->runtime = optarg;
-		return has_option(command, "--runtime") ? 0
-							: cli_usage(command, "no option --runtime");
+		return 0;
 	case OPT_DOT:
 		o->dot = 1;
-		return has_option(command, "--dot") ? 0 : cli_usage(command, "no option --dot");
+		return 0;
 	case OPT_FOR:
-		if (!has_option(command, "--for"))
-			return cli_usage(command, "no option --for");
 		return units_parse_duration(optarg, &o->duration_ns) == 0 && o->duration_ns > 0
 			       ? 0
 			       : cli_usage(command, "--for %s is no duration: write --for 30s",
 					 optarg);
 	case OPT_STAGE:
 		o->stage = optarg;
-		return has_option(command, "--stage") ? 0 : cli_usage(command, "no option --stage");
+		return 0;
 	case OPT_ID:
 		o->id = optarg;
-		return has_option(command, "--id") ? 0 : cli_usage(command, "no option --id");
+		return 0;
 	case OPT_ALL:
 		o->all = 1;
-		return has_option(command, "--all") ? 0 : cli_usage(command, "no option --all");
+		return 0;
 	case OPT_WITH_SINKS:
 		o->with_sinks = 1;
-		return has_option(command, "--with-sinks")
-			       ? 0
-			       : cli_usage(command, "no option --with-sinks");
+		return 0;
 	case ':':
 		return cli_usage(command, "%s needs a value",
 			optopt >= 256 || optopt == 0 ? "an option" : "the option");

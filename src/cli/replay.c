@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define SOURCE_IMPL "dead letters" /* as sluice-stage knows it */
 #define NOT_IN UINT32_MAX
 
 static const char *const out_port[] = { "out" };
@@ -93,7 +92,7 @@ static void put_source(struct build *b, const struct graph_stage *like)
 {
 	b->graph.stages[0] = (struct graph_stage){
 		.name = b->name,
-		.impl = SOURCE_IMPL,
+		.impl = GRAPH_DEAD_LETTERS,
 		.role = SL_SOURCE,
 		.flags = SL_ONE_PROCESS | SL_ONE_THREAD,
 		.file = like->file,

@@ -8,9 +8,6 @@
 #include "base/units.h"
 #include "config/schema.h"
 
-static const char *const roles[] = {
-	[SL_SOURCE] = "source", [SL_TRANSFORM] = "transform", [SL_SINK] = "sink"
-};
 static const char *const headings[] = {
 	[SL_SOURCE] = "Sources", [SL_TRANSFORM] = "Transforms", [SL_SINK] = "Sinks"
 };
@@ -137,14 +134,15 @@ void describe_print(const struct sl_stage *stage, FILE *out)
 {
 	const struct sl_option *option = stage->options;
 
-	(void)fprintf(out, "%s = \"%s\": %s\n", roles[stage->role], stage->name, stage->summary);
+	(void)fprintf(
+		out, "%s = \"%s\": %s\n", graph_roles[stage->role], stage->name, stage->summary);
 	print_flags(stage, out);
 	print_ports(stage, out);
 	if (option && option->name)
 		(void)fputs("\nIts options:\n\n", out);
 	for (; option && option->name; option++)
 		print_option(option, out);
-	(void)fprintf(out, "\nOptions of every %s:\n\n", roles[stage->role]);
+	(void)fprintf(out, "\nOptions of every %s:\n\n", graph_roles[stage->role]);
 	if (stage->role != SL_SOURCE)
 		(void)fputs("  from: string or strings, required\n      the stage, or stages, "
 			    "whose records it takes\n"
@@ -230,7 +228,8 @@ void describe_roff(const struct load_stages *stages, FILE *out)
 		for (unsigned i = 0; (stage = stages->at(i)); i++) {
 			if (stage->role != (enum sl_role)role)
 				continue;
-			(void)fprintf(out, ".SS %s = \\(dq%s\\(dq\n", roles[role], stage->name);
+			(void)fprintf(
+				out, ".SS %s = \\(dq%s\\(dq\n", graph_roles[role], stage->name);
 			roff_text(stage->summary, out);
 			(void)fputs(".\n", out);
 			for (const struct sl_option *option = stage->options;
@@ -290,7 +289,7 @@ void describe_markdown(const struct sl_stage *stage, FILE *out)
 		(void)fputs("It has no options of its own.\n", out);
 	for (const struct sl_option *option = stage->options; option && option->name; option++)
 		markdown_option(option, out);
-	(void)fprintf(out, "\nOptions of every %s:\n\n", roles[stage->role]);
+	(void)fprintf(out, "\nOptions of every %s:\n\n", graph_roles[stage->role]);
 	markdown_head(out);
 	for (const struct sl_option *option = schema_common; option->name; option++)
 		if (is_common(stage, option))

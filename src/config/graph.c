@@ -22,6 +22,8 @@
 #define TASKS_SHARE 8   /* of its tasks: a batch that leaves work for others */
 #define WHOLE_BATCH 256 /* records, for one worker that is alone */
 
+const char *const graph_roles[] = { "source", "transform", "sink", NULL };
+
 static void put_names(struct sl_writer *out, const char *const *names, uint32_t count)
 {
 	sl_put_array(out, count);

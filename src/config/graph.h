@@ -17,6 +17,12 @@
 enum graph_order { GRAPH_ORDER_KEEP, GRAPH_ORDER_ANY };
 enum graph_on_error { GRAPH_ON_ERROR_DEAD_LETTER, GRAPH_ON_ERROR_DROP, GRAPH_ON_ERROR_STOP };
 
+/* "source" ...: by enum sl_role; ends with NULL. */
+extern const char *const graph_roles[];
+
+/* What a replay calls the source of its dead letters: nothing that a config could write. */
+#define GRAPH_DEAD_LETTERS "dead letters"
+
 /* The stage is given whole batches, and a record of one waits for none of another's. */
 #define GRAPH_WHOLE_BATCHES (1u << 31)
 

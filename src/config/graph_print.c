@@ -7,10 +7,6 @@
 
 #include "base/units.h"
 
-static const char *const roles[] = {
-	[SL_SOURCE] = "source", [SL_TRANSFORM] = "transform", [SL_SINK] = "sink"
-};
-
 /* "1 process", "2 processes" */
 static void print_number(FILE *out, uint64_t count, const char *one, const char *many)
 {
@@ -78,7 +74,7 @@ void graph_print_text(const struct graph *graph, FILE *out)
 		const struct graph_stage *stage = &graph->stages[i];
 
 		(void)fprintf(out, "\n  %-*s  %s %s\n  %*s  ", width, stage->name,
-			roles[stage->role], stage->impl, width, "");
+			graph_roles[stage->role], stage->impl, width, "");
 		print_numbers(stage, out);
 		(void)fputc('\n', out);
 		print_outputs(graph, stage, width, out);
@@ -102,7 +98,7 @@ static void print_dot_stage(const struct graph_stage *stage, FILE *out)
 	};
 
 	(void)fprintf(out, "\t\"%s\" [shape=%s, label=\"%s\\n%s %s", stage->name,
-		shapes[stage->role], stage->name, roles[stage->role], stage->impl);
+		shapes[stage->role], stage->name, graph_roles[stage->role], stage->impl);
 	if (stage->coroutines > 0)
 		(void)fprintf(out, "\\n%u x %u x %u", stage->processes, stage->threads,
 			stage->coroutines);

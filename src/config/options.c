@@ -7,13 +7,14 @@
 
 #include <errno.h>
 #include <limits.h>
-#include <sched.h>
+
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/cores.h"
 #include "config/suggest.h"
 
 /* The names of a table in a row, when they are few enough to be read. */
@@ -262,15 +263,6 @@ static void check_impl(struct loader *loader, struct draft *draft)
 	free(shared);
 }
 
-static uint32_t core_count(void)
-{
-	cpu_set_t cores;
-
-	if (sched_getaffinity(0, sizeof(cores), &cores) < 0)
-		return 1;
-	return (uint32_t)CPU_COUNT(&cores);
-}
-
 static void bind_common(struct loader *loader, struct draft *draft, struct sl_value map)
 {
 	struct schema_bound *bound = NULL;
@@ -283,7 +275,7 @@ static void bind_common(struct loader *loader, struct draft *draft, struct sl_va
 		return;
 	}
 	draft->processes = draft->common.processes == SCHEMA_AUTO
-				   ? core_count()
+				   ? cores_count()
 				   : (uint32_t)draft->common.processes;
 	/* The list goes with `bound`; the draft keeps its own. */
 	fields = arena_alloc_array(&loader->arena, partition->count, sizeof(*fields));

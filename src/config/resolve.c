@@ -14,17 +14,15 @@
 
 #define STAGE_NAME_MAX 32
 
-static const char *const roles[] = { "source", "transform", "sink", NULL };
-
 const char *role_name(enum sl_role role)
 {
-	return roles[role];
+	return graph_roles[role];
 }
 
 int role_find(const char *name)
 {
-	for (int i = 0; roles[i]; i++)
-		if (strcmp(roles[i], name) == 0)
+	for (int i = 0; graph_roles[i]; i++)
+		if (strcmp(graph_roles[i], name) == 0)
 			return i;
 	return -ENOENT;
 }
@@ -46,8 +44,8 @@ static const config_setting_t *find_slip(const config_setting_t *group, const ch
 		struct suggest suggest;
 
 		suggest_init(&suggest, name);
-		for (int role = 0; roles[role]; role++)
-			suggest_offer(&suggest, roles[role]);
+		for (int role = 0; graph_roles[role]; role++)
+			suggest_offer(&suggest, graph_roles[role]);
 		if (!suggest.best || schema_find(schema_common, name))
 			continue;
 		*ret_role = suggest.best;
@@ -87,7 +85,7 @@ static const config_setting_t *resolve_role(struct loader *loader, struct draft 
 			problems_error(&loader->problems, config_setting_source_line(setting),
 				"`%s` is a %s and a %s: it can be one, so make two stages, or "
 				"remove one line",
-				draft->name, roles[draft->role], roles[role]);
+				draft->name, graph_roles[draft->role], graph_roles[role]);
 			draft->has_role = false;
 			return NULL;
 		}
@@ -109,7 +107,7 @@ static bool report_other_role(
 			continue;
 		problems_error(&loader->problems, line,
 			"`%s` is a %s, not a %s: write %s = \"%s\"; (`sluice list` shows all)",
-			name, roles[role], roles[draft->role], roles[role], name);
+			name, graph_roles[role], graph_roles[draft->role], graph_roles[role], name);
 		return true;
 	}
 	return false;
@@ -125,7 +123,7 @@ static void report_unknown_impl(
 
 	if (refusal) {
 		problems_error(&loader->problems, line, "there is no %s `%s`: %s",
-			roles[draft->role], name, refusal);
+			graph_roles[draft->role], name, refusal);
 		return;
 	}
 	if (report_other_role(loader, draft, name, line))
@@ -137,12 +135,12 @@ static void report_unknown_impl(
 	if (suggest.best)
 		problems_error(&loader->problems, line,
 			"there is no %s `%s`: write %s = \"%s\"; (`sluice list` shows all)",
-			roles[draft->role], name, roles[draft->role], suggest.best);
+			graph_roles[draft->role], name, graph_roles[draft->role], suggest.best);
 	else
 		problems_error(&loader->problems, line,
 			"there is no %s `%s`: `sluice list` shows those there are; if a module "
 			"has it, set SLUICE_STAGE_PATH to the module's folder",
-			roles[draft->role], name);
+			graph_roles[draft->role], name);
 }
 
 static void resolve_impl(struct loader *loader, struct draft *draft)
@@ -152,7 +150,7 @@ static void resolve_impl(struct loader *loader, struct draft *draft)
 
 	if (!setting)
 		return;
-	name = convert_string(loader, roles[draft->role], setting, "\"file\"");
+	name = convert_string(loader, graph_roles[draft->role], setting, "\"file\"");
 	if (!name)
 		return;
 	draft->impl = loader->stages->find(draft->role, name);

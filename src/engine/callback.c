@@ -5,8 +5,6 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -72,41 +70,6 @@ struct sl_identity sl_batch_identity(const struct sl_batch *batch)
 void sl_rejected_before(struct sl_context *ctx, uint64_t count)
 {
 	callback_of(ctx)->dead += count;
-}
-
-static void copy_mark(struct memory *memory, const void *data, size_t size)
-{
-	void *copy = realloc(memory->mark, size + 1);
-
-	if (copy) {
-		memory->mark = memcpy(copy, data, size);
-		memory->mark_size = size;
-		memory->has_mark = true;
-	} else {
-		task_misuse(loop_of_thread(), "sl_remember: no memory for %zu bytes", size);
-	}
-}
-
-void sl_remember(struct sl_context *ctx, const void *data, size_t size)
-{
-	struct memory *memory = callback_of(ctx)->memory;
-
-	if (memory)
-		copy_mark(memory, data, size);
-	else
-		task_misuse(loop_of_thread(),
-			"sl_remember wants the flag SL_REMEMBERED, and is for start and commit");
-}
-
-bool sl_recall(struct sl_context *ctx, const void **ret_data, size_t *ret_size)
-{
-	const struct memory *memory = callback_of(ctx)->memory;
-
-	if (!memory || !memory->recalled)
-		return false;
-	*ret_data = memory->recalled;
-	*ret_size = memory->recalled_size;
-	return true;
 }
 
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
@@ -230,8 +193,7 @@ static void check_limit(struct callback *callback)
 		return;
 	(void)snprintf(text, sizeof(text),
 		"more than %llu records were refused, which is `dead_max`: see to what is wrong, "
-		"or write "
-		"a larger one",
+		"or write a larger one",
 		(unsigned long long)host->stage->dead_max);
 	must_stop(callback, NULL, text);
 }

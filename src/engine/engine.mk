@@ -9,6 +9,7 @@ libengine_a_SOURCES = \
 	src/engine/host.c src/engine/host.h \
 	src/engine/ledger.c src/engine/ledger.h \
 	src/engine/letters.c src/engine/letters.h \
+	src/engine/memory.c src/engine/memory.h \
 	src/engine/modules.c src/engine/modules.h \
 	src/engine/output.c src/engine/output.h \
 	src/engine/pump.c src/engine/pump.h \

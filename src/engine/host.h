@@ -19,7 +19,6 @@
 #include "base/err.h"
 #include "config/graph.h"
 #include "record/batch.h"
-#include "state/committed.h"
 #include "state/dead.h"
 #include "stats/page.h"
 #include "task/task.h"
@@ -44,15 +43,7 @@ struct host {
 	struct dead *dead; /* dead_lock; opened by the first who needs it */
 };
 
-/* Of a worker of a sink with SL_REMEMBERED. */
-struct memory {
-	struct committed *store;
-	void *mark; /* what sl_remember said last */
-	size_t mark_size;
-	bool has_mark; /* since it was kept last */
-	void *recalled;
-	size_t recalled_size;
-};
+struct memory;
 
 /*
  * What stands behind the sl_context that a callback is given, and those of the members of its groups: which host, which

@@ -303,7 +303,7 @@ static const struct sl_option options[] = {
 
 const struct sl_stage letters_source = {
 	.abi = SL_ABI,
-	.name = LETTERS_SOURCE,
+	.name = GRAPH_DEAD_LETTERS,
 	.role = SL_SOURCE,
 	.summary = "dead letters of a stage, for it to try again",
 	.flags = SL_ONE_PROCESS | SL_ONE_THREAD,

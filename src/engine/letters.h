@@ -5,9 +5,6 @@
 
 #include "state/dead.h"
 
-/* How a replay calls its source in the graph: nothing that a config could write. */
-#define LETTERS_SOURCE "dead letters"
-
 extern const struct sl_stage letters_source;
 
 /*

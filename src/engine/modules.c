@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/graph.h"
 #include "engine/vet.h"
 
 #define ANY_ROLE (-1)
@@ -164,12 +165,11 @@ static void warn_taken(
 
 static void add_stage(const struct module *module, const struct sl_stage *stage)
 {
-	static const char *const roles[] = { "source", "transform", "sink" };
 	const struct entry *other = find(stage->role, stage->name);
 	struct entry *grown;
 
 	if (other || all.built_in(stage->role, stage->name)) {
-		warn_taken(module->file, stage, roles[stage->role], other);
+		warn_taken(module->file, stage, graph_roles[stage->role], other);
 		return;
 	}
 	grown = reallocarray(all.entries, all.entry_count + 1, sizeof(*all.entries));

@@ -72,7 +72,7 @@ const struct sl_stage *registry_open(
 	if (module)
 		return modules_open(module, role, name, err);
 	/* Not in the list: only a replay has it. */
-	if (strcmp(name, LETTERS_SOURCE) == 0)
+	if (strcmp(name, GRAPH_DEAD_LETTERS) == 0)
 		return &letters_source;
 	stage = find_built_in(role, name);
 	if (!stage)

@@ -8,13 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/graph.h"
 #include "config/schema.h"
 
 #define NAME_SIZE_MAX 64
-
-static const char *const roles[] = {
-	[SL_SOURCE] = "source", [SL_TRANSFORM] = "transform", [SL_SINK] = "sink"
-};
 
 /* A lower-case letter, then those, digits and `others`. */
 static bool is_name(const char *name, const char *others)
@@ -59,7 +56,7 @@ static const struct shape shapes[] = {
 static bool is_taken(const char *name)
 {
 	for (int role = SL_SOURCE; role <= SL_SINK; role++)
-		if (strcmp(name, roles[role]) == 0)
+		if (strcmp(name, graph_roles[role]) == 0)
 			return true;
 	return strcmp(name, "from") == 0;
 }
@@ -181,7 +178,7 @@ int vet_stage(const struct sl_stage *stage, struct err *err)
 		return err_set(err, -EBADMSG,
 			"a stage has no name, or one that is not of lower-case letters, digits, - "
 			"and _");
-	if ((size_t)stage->role >= sizeof(roles) / sizeof(roles[0]))
+	if ((unsigned)stage->role > SL_SINK)
 		return err_set(err, -EBADMSG, "`%s` is no source, transform or sink (%d)",
 			stage->name, (int)stage->role);
 	if (!stage->summary)

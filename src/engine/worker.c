@@ -250,105 +250,6 @@ static int run_sink(struct worker *worker, struct job *job)
 	return 0;
 }
 
-/* --- what a sink remembers ------------------------------------------------------------------------ */
-
-static bool remembers(const struct worker *worker)
-{
-	return worker->callback.memory != NULL;
-}
-
-/* The names of all batches that the commit covered, and the mark, in one step. */
-static int keep_names(struct worker *worker)
-{
-	const struct host *host = worker->crew->host;
-	struct memory *memory = &worker->memory;
-	struct err *err = &worker->callback.err;
-	int r = committed_begin(memory->store, err);
-
-	for (const struct job *job = worker->uncommitted; job && r == 0; job = job->next_in_list)
-		r = committed_add(memory->store, &job->delivery->batch->head, job->dead, err);
-	if (r == 0)
-		r = committed_end(memory->store, host->run, host->instance, memory->mark,
-			memory->mark_size, err);
-	memory->has_mark = memory->has_mark && r < 0;
-	return r;
-}
-
-static bool is_same(const struct batch_id *a, const struct batch_id *b)
-{
-	return a->run == b->run && a->origin == b->origin && a->path == b->path &&
-	       a->start == b->start;
-}
-
-/* The same batch, written and not yet committed; or NULL. Only what is given again can be one. */
-static const struct job *find_uncommitted(
-	const struct worker *worker, const struct batch_head *head)
-{
-	const struct job *job = head->again ? worker->uncommitted : NULL;
-
-	while (job && !is_same(&job->delivery->batch->head.id, &head->id))
-		job = job->next_in_list;
-	return job;
-}
-
-static int keep_uncommitted(struct worker *worker, struct job *job);
-
-/* 1: the batch was written already, and the job is done, or will be with the commit that covers it. */
-static int had_before(struct worker *worker, struct job *job)
-{
-	const struct batch_head *head = &job->delivery->batch->head;
-	const struct job *written = find_uncommitted(worker, head);
-	uint64_t dead = written ? written->dead : 0;
-	int r = written ? 1
-			: committed_has(
-				  worker->memory.store, &head->id, &dead, &worker->callback.err);
-
-	if (r <= 0)
-		return r;
-	job->dead = dead;
-	job->consumed = head->count - dead;
-	job->next_in_list = NULL;
-	if (written) {
-		r = keep_uncommitted(worker, job);
-		return r < 0 ? r : 1;
-	}
-	worker_done(worker->crew, job, &job->next_in_list);
-	return 1;
-}
-
-static int open_memory(struct worker *worker)
-{
-	const struct host *host = worker->crew->host;
-	struct memory *memory = &worker->memory;
-	struct err *err = &worker->callback.err;
-	int r;
-
-	if (!(host->impl->flags & SL_REMEMBERED))
-		return 0;
-	worker->callback.memory = memory;
-	r = committed_open(host->state, host->stage->name, &memory->store, err);
-	if (r == 0)
-		r = committed_recall(memory->store, host->run, host->instance, &memory->recalled,
-			&memory->recalled_size, err);
-	return r < 0 ? r : 0;
-}
-
-/* After start: what it said there holds from now on. */
-static int keep_first_mark(struct worker *worker)
-{
-	free(worker->memory.recalled);
-	worker->memory.recalled = NULL;
-	return worker->memory.has_mark ? keep_names(worker) : 0;
-}
-
-static int forget_all(struct worker *worker)
-{
-	const struct host *host = worker->crew->host;
-
-	return committed_forget(worker->memory.store, host->run, host->instance,
-		!worker->crew->is_complete, &worker->callback.err);
-}
-
 static int commit(struct worker *worker)
 {
 	struct host *host = worker->crew->host;
@@ -363,8 +264,8 @@ static int commit(struct worker *worker)
 	task_check_left_by(&worker->callback.context, "commit");
 	slot_leave(worker);
 	(void)page_add(worker->slot->in_calls_ns, clock_now() - begin);
-	if (r == 0 && remembers(worker))
-		r = keep_names(worker);
+	if (r == 0 && worker->callback.memory)
+		r = memory_keep(&worker->callback, worker->uncommitted);
 	if (r < 0)
 		return r;
 	worker_done(worker->crew, worker->uncommitted, worker->uncommitted_tail);
@@ -411,6 +312,18 @@ static void note_time(struct worker *worker, int64_t ns, uint64_t records)
 		page_set(page->first_record_ns, clock_now());
 }
 
+/* A sink's batch that it wrote before is settled with the commit that covers it. `known`: or a negative errno. */
+static int skip_known(struct worker *worker, struct job *job, int known)
+{
+	if (known == MEMORY_WRITTEN)
+		return keep_uncommitted(worker, job);
+	if (known == MEMORY_COMMITTED) {
+		job->next_in_list = NULL;
+		worker_done(worker->crew, job, &job->next_in_list);
+	}
+	return known < 0 ? known : 0;
+}
+
 static int run_job(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
@@ -419,10 +332,10 @@ static int run_job(struct worker *worker, struct job *job)
 
 	if (!worker_accept(worker->crew, job))
 		return 0;
-	if (remembers(worker)) {
-		r = had_before(worker, job);
-		if (r != 0)
-			return r < 0 ? r : 0;
+	if (worker->callback.memory) {
+		r = memory_recognise(&worker->callback, worker->uncommitted, job);
+		if (r != MEMORY_NEW)
+			return skip_known(worker, job, r);
 	}
 	worker->callback.dead = 0;
 	worker->callback.batch = job->delivery ? job->delivery->batch : NULL;
@@ -591,13 +504,13 @@ static int begin(struct worker *worker)
 	struct host *host = worker->crew->host;
 	int r = prepare_loop(worker);
 
-	if (r == 0)
-		r = open_memory(worker);
+	if (r == 0 && (host->impl->flags & SL_REMEMBERED))
+		r = memory_open(&worker->memory, &worker->callback);
 	if (r == 0 && host->impl->start)
 		r = host->impl->start(&worker->callback.context, host->shared, worker->own);
 	task_check_left_by(&worker->callback.context, "start");
-	if (r == 0 && remembers(worker))
-		r = keep_first_mark(worker);
+	if (r == 0 && worker->callback.memory)
+		r = memory_started(&worker->callback);
 	if (r < 0)
 		return r;
 	(void)pthread_mutex_lock(&worker->crew->lock);
@@ -628,8 +541,8 @@ static int end(struct worker *worker)
 	if (host->impl->finish)
 		r = host->impl->finish(
 			&worker->callback.context, host->shared, worker->own, crew->is_complete);
-	if (r == 0 && remembers(worker))
-		r = forget_all(worker);
+	if (r == 0 && worker->callback.memory)
+		r = memory_finished(&worker->callback, crew->is_complete);
 	if (r == 0 && host->impl->stop)
 		host->impl->stop(&worker->callback.context, host->shared, worker->own);
 	task_check_left_by(&worker->callback.context, "stop");
@@ -706,8 +619,7 @@ void worker_join(struct worker *worker)
 	(void)pthread_join(worker->thread, NULL);
 	for (uint32_t i = 0; i < worker->crew->host->stage->port_count; i++)
 		sl_writer_fini(&worker->writers[i]);
-	committed_close(worker->memory.store);
-	free(worker->memory.mark);
+	memory_fini(&worker->memory);
 	free(worker->writers);
 	free(worker->outputs);
 	free(worker->own);

@@ -7,6 +7,7 @@
 #define ENGINE_WORKER_H
 
 #include "engine/crew.h"
+#include "engine/memory.h"
 
 struct worker {
 	struct crew *crew;

@@ -511,6 +511,18 @@ int client_call(struct sl_context *ctx, const struct client *client,
 	return judge_status(client, request, answer);
 }
 
+int client_value(const struct client_answer *answer, struct sl_writer *out, const char **ret_why)
+{
+	const struct sl_http_response *response = &answer->response;
+	int r = 0;
+
+	if (strspn(response->body, " \t\r\n") == response->body_size)
+		sl_put_nil(out);
+	else
+		r = sl_json_parse(out, response->body, response->body_size, ret_why);
+	return r < 0 ? r : out->error;
+}
+
 void client_answer_fini(struct client_answer *answer)
 {
 	sl_http_response_fini(&answer->response);

@@ -117,6 +117,9 @@ int client_call(struct sl_context *ctx, const struct client *client,
 	const struct client_request *request, struct client_answer *answer);
 void client_answer_fini(struct client_answer *answer);
 
+/* Puts the answer's JSON; an empty one ("204 No Content") is null. 0; -EINVAL with *ret_why: it is none; -ENOMEM. */
+int client_value(const struct client_answer *answer, struct sl_writer *out, const char **ret_why);
+
 /* Overwrites in `text`, which came from the server, what the request was not to tell anyone. */
 void client_hide(
 	const struct client_answer *answer, const struct client *client, char *text, size_t size);

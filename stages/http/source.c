@@ -222,17 +222,12 @@ static int fetch(struct sl_context *ctx, const struct shared *o, struct worker *
 static int read_document(struct sl_context *ctx, const struct shared *o, struct worker *w,
 	struct client_answer *answer, struct sl_writer *doc)
 {
-	const struct sl_http_response *response = &answer->response;
 	char excerpt[EXCERPT_SIZE], text[300];
 	const char *why = "";
-	int r = 0;
+	int r = client_value(answer, doc, &why);
 
-	if (strspn(response->body, " \t\r\n") == response->body_size)
-		sl_put_nil(doc);
-	else
-		r = sl_json_parse(doc, response->body, response->body_size, &why);
 	if (r != -EINVAL)
-		return r < 0 ? r : doc->error;
+		return r;
 	client_excerpt(answer, &o->http, excerpt, sizeof(excerpt));
 	(void)snprintf(text, sizeof(text), "the answer is no JSON (%s): %s", why, excerpt);
 	return fail(ctx, w, -EINVAL, text);

@@ -394,17 +394,14 @@ static void read_text(const struct sl_http_response *response, struct sl_writer 
 static int read_answer(struct sl_context *ctx, const struct shared *o, struct sl_value record,
 	struct exchange *x, struct sl_value *ret_value)
 {
-	const struct sl_http_response *response = &x->answer.response;
 	const char *why = "";
 	char text[160];
 	int r = 0;
 
 	if (o->parse == PARSE_TEXT)
-		read_text(response, &x->value);
-	else if (strspn(response->body, " \t\r\n") == response->body_size)
-		sl_put_nil(&x->value);
+		read_text(&x->answer.response, &x->value);
 	else
-		r = sl_json_parse(&x->value, response->body, response->body_size, &why);
+		r = client_value(&x->answer, &x->value, &why);
 	if (r == -EINVAL) {
 		(void)snprintf(text, sizeof(text), "the answer is no JSON (%s)", why);
 		return reject_answer(ctx, o, record, x, text);

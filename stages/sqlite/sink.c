@@ -89,36 +89,32 @@ static int sqlite_check(struct sl_context *ctx, const void *shared)
 	return 0;
 }
 
+static const char ledger_table[] =
+	"CREATE TABLE IF NOT EXISTS " LEDGER " (sink TEXT NOT NULL, run INTEGER NOT NULL,"
+	" origin INTEGER NOT NULL, path INTEGER NOT NULL, start INTEGER NOT NULL,"
+	" stop INTEGER NOT NULL, dead INTEGER NOT NULL DEFAULT 0,"
+	" PRIMARY KEY (sink, run, origin, path, start)) WITHOUT ROWID";
+
 static int prepare_ledger(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
-	int r = run(ctx, o, w,
-		"CREATE TABLE IF NOT EXISTS " LEDGER " (sink TEXT NOT NULL, run INTEGER NOT NULL,"
-		" origin INTEGER NOT NULL, path INTEGER NOT NULL, start INTEGER NOT NULL, stop "
-		"INTEGER NOT NULL,"
-		" dead INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (sink, run, origin, path, start)) "
-		"WITHOUT ROWID");
-
-	if (r == 0)
-		r = prepare(ctx, o, w,
-			"INSERT OR IGNORE INTO " LEDGER " (sink, run, origin, path, start, stop) "
-			"VALUES (?, ?, ?, ?, ?, ?)",
-			&w->note);
-	if (r == 0)
-		r = prepare(ctx, o, w,
+	const struct {
+		sqlite3_stmt **statement;
+		const char *sql;
+	} all[] = {
+		{ &w->note, "INSERT OR IGNORE INTO " LEDGER
+			    " (sink, run, origin, path, start, stop) VALUES (?, ?, ?, ?, ?, ?)" },
+		{ &w->recall,
 			"SELECT dead FROM " LEDGER
-			" WHERE sink = ? AND run = ? AND origin = ? AND path = ? AND start = ?",
-			&w->recall);
-	if (r == 0)
-		r = prepare(ctx, o, w,
-			"UPDATE " LEDGER " SET dead = ?6"
-			" WHERE sink = ?1 AND run = ?2 AND origin = ?3 AND path = ?4 AND start = "
-			"?5",
-			&w->dead);
-	if (r == 0)
-		r = prepare(ctx, o, w,
-			"DELETE FROM " LEDGER
-			" WHERE sink = ?1 AND (run <> ?2 OR (origin = ?3 AND stop <= ?4))",
-			&w->forget);
+			" WHERE sink = ? AND run = ? AND origin = ? AND path = ? AND start = ?" },
+		{ &w->dead, "UPDATE " LEDGER " SET dead = ?6 WHERE sink = ?1 AND run = ?2"
+			    " AND origin = ?3 AND path = ?4 AND start = ?5" },
+		{ &w->forget, "DELETE FROM " LEDGER
+			      " WHERE sink = ?1 AND (run <> ?2 OR (origin = ?3 AND stop <= ?4))" },
+	};
+	int r = run(ctx, o, w, ledger_table);
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(all[0]) && r == 0; i++)
+		r = prepare(ctx, o, w, all[i].sql, all[i].statement);
 	return r;
 }
 
