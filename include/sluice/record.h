@@ -187,6 +187,13 @@ enum { SL_DECODE_MORE = 0, SL_DECODE_END = 1 };
  */
 int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, size_t size_max,
 	uint64_t *ret_position);
+/*
+ * Before the first read: goes on at a position that sl_decoder_read gave for this very stream, where the next record stood in `line`. Seeks
+ * where it can, else reads up to it. 0; -ENODATA: the stream ends before; another negative errno, see sl_decoder_reason.
+ */
+int sl_decoder_seek(struct sl_decoder *d, uint64_t position, uint64_t line);
+/* Reads end at this position, one that sl_decoder_read gave before, and not earlier for want of bytes at hand. 0: they do not. */
+void sl_decoder_limit(struct sl_decoder *d, uint64_t position);
 const char *sl_decoder_reason(
 	const struct sl_decoder *d);                  /* why the last call failed; never NULL */
 uint64_t sl_decoder_line(const struct sl_decoder *d); /* of the next record */

@@ -76,8 +76,12 @@ struct sl_option {
 enum {
 	SL_ONE_PROCESS = 1 << 0, /* `processes` must be 1 */
 	SL_ONE_THREAD = 1 << 1,  /* `threads` must be 1 */
-	SL_RESUMES = 1 << 2,     /* a successor process can take over where a dead one stood */
-	SL_WAITS = 1 << 3,       /* produce may have nothing for long (a pipe, a socket) */
+	/*
+	 * A successor process can take over where a dead one stood. A source: it asks sl_checkpoint for each origin, goes on there,
+	 * and makes cuts again that have `until`; it has one worker.
+	 */
+	SL_RESUMES = 1 << 2,
+	SL_WAITS = 1 << 3, /* produce may have nothing for long (a pipe, a socket) */
 	SL_TASKS =
 		1
 		<< 4, /* transform may run several times at once in one worker: `coroutines` may be set */
@@ -117,8 +121,26 @@ struct sl_cut {
 	uint64_t origin; /* what the positions count, e.g. a hash of device and inode */
 	uint64_t start;
 	uint64_t end;
-	bool origin_done; /* this batch is the last of its origin */
+	bool origin_done; /* this batch is the last of its origin, as far as is known */
+
+	/* Of a source with SL_RESUMES. */
+	/* given; not 0: the cut was made before, in `origin`, up to here: go on in that one, and end exactly there */
+	uint64_t until;
+	const char *
+		name; /* of the origin, for people: "/var/log/app.log"; borrowed until the next call */
+	uint64_t line; /* of the record at `end`, for people; 0: none */
 };
+
+/*
+ * Where a source with SL_RESUMES goes on in an origin: all below `position` is settled. To be asked in produce, when it opens the
+ * origin. False: nothing is known of it; begin at its begin.
+ */
+struct sl_place {
+	uint64_t position;
+	uint64_t line;
+	bool is_done; /* with `position` it had come to the origin's end */
+};
+bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret);
 
 /* Outcomes of produce. */
 enum { SL_MORE = 0, SL_END = 1 };
@@ -136,6 +158,8 @@ struct sl_stage {
 	int (*check)(struct sl_context *ctx, const void *shared);
 	/* Files that a sink will write: two sinks with an equal one are refused. NULL: none. Borrowed from shared. */
 	const char *(*target)(const void *shared);
+	/* Options that take SL_RESUMES from it: what it then reads (standard input) cannot be read again. NULL: none. */
+	bool (*is_live)(const void *shared);
 	int (*open)(struct sl_context *ctx, void *shared);
 	int (*start)(struct sl_context *ctx, void *shared, void *worker);
 

@@ -4,7 +4,7 @@
  * whole contract of a child:
  *
  *   supervisor                                  instance
- *   START (run, epoch; folders; graph, pages) ->
+ *   START (run, series, epoch; folders; graph, pages) ->
  *                                            <- READY            its outlets are bound
  *   PEER_UP (upstream instance, epoch)       ->                  connect to it
  *   PEER_GONE (neighbour, epoch)             ->                  it was *reaped*: give its batches again
@@ -48,9 +48,10 @@ struct word {
 	uint32_t stage; /* index in the graph */
 	uint32_t instance;
 	uint32_t epoch;
-	uint32_t how;
+	uint32_t how;   /* START: 1: work of two shapes of the graph may mix */
 	uint32_t error; /* FAILED: positive errno */
 	uint64_t run;
+	uint64_t series; /* START: see state/checkpoint.h */
 };
 
 /* The descriptor at which a stage process finds its end of the pair. */

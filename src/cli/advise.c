@@ -115,7 +115,8 @@ static int take_sample(struct plan *plan, struct sampling *sampling)
 
 	show_init(&sampling->show, true);
 	if (r == 0)
-		r = supervisor_run(plan, &view, &supervisor, &err);
+		r = supervisor_run(plan, (struct supervisor_start){ .mode = RESUME_APART }, &view,
+			&supervisor, &err);
 	if (r < 0) {
 		(void)fprintf(stderr, "sluice advise: %s\n", err.text);
 		return 1;

@@ -43,6 +43,9 @@ struct cli_options {
 	const char *stage;
 	const char *id;
 	int all;
+	int resume;
+	int from_start;
+	int accept_mixed;
 	int was_stopped; /* run_plan: by a signal */
 };
 

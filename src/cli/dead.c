@@ -130,6 +130,13 @@ static int replay(struct plan *plan, struct cli_options *options)
 	char text[32];
 	int status;
 
+	if (resume_is_unsettled(plan)) {
+		(void)fprintf(stderr,
+			"sluice dead: the last run of %s ended in the middle: let it come to its "
+			"end first, with `sluice run %s`\n",
+			plan->graph->name, plan->graph->file);
+		return CLI_FAILED;
+	}
 	if (!count_letters(plan, options, &last, &count))
 		return CLI_FAILED;
 	if (count == 0) {
@@ -145,7 +152,7 @@ static int replay(struct plan *plan, struct cli_options *options)
 	(void)fprintf(stderr, "replaying %s dead letter%s of `%s`\n",
 		units_print_count((uint64_t)count, text, sizeof(text)), count == 1 ? "" : "s",
 		options->stage);
-	status = run_plan(plan, options);
+	status = run_plan(plan, (struct supervisor_start){ .mode = RESUME_APART }, options);
 	/* They are done, or are new letters. After a stop some may not have been read: all stay. */
 	if ((status == CLI_OK || status == CLI_DEAD) && !options->was_stopped &&
 		forget_letters(plan, options, last) != 0)

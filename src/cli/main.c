@@ -34,7 +34,19 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
 	return CLI_USAGE;
 }
 
-enum { OPT_STATE = 256, OPT_RUNTIME, OPT_DOT, OPT_FOR, OPT_WITH_SINKS, OPT_STAGE, OPT_ID, OPT_ALL };
+enum {
+	OPT_STATE = 256,
+	OPT_RUNTIME,
+	OPT_DOT,
+	OPT_FOR,
+	OPT_WITH_SINKS,
+	OPT_STAGE,
+	OPT_ID,
+	OPT_ALL,
+	OPT_RESUME,
+	OPT_FROM_START,
+	OPT_ACCEPT_MIXED
+};
 
 #define FOR_DEFAULT (10 * NSEC_PER_SEC)
 
@@ -50,6 +62,9 @@ static const struct option long_options[] = {
 	{ "stage", required_argument, NULL, OPT_STAGE },
 	{ "id", required_argument, NULL, OPT_ID },
 	{ "all", no_argument, NULL, OPT_ALL },
+	{ "resume", no_argument, NULL, OPT_RESUME },
+	{ "from-start", no_argument, NULL, OPT_FROM_START },
+	{ "accept-mixed", no_argument, NULL, OPT_ACCEPT_MIXED },
 	{ 0 },
 };
 /* clang-format on */
@@ -104,6 +119,15 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 		return 0;
 	case OPT_ALL:
 		o->all = 1;
+		return 0;
+	case OPT_RESUME:
+		o->resume = 1;
+		return 0;
+	case OPT_FROM_START:
+		o->from_start = 1;
+		return 0;
+	case OPT_ACCEPT_MIXED:
+		o->accept_mixed = 1;
 		return 0;
 	case OPT_WITH_SINKS:
 		o->with_sinks = 1;

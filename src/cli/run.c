@@ -9,6 +9,13 @@
 static const char help[] =
 	"Ctrl-C (or SIGTERM) stops reading and settles what was read; a second one stops at once.\n"
 	"\n"
+	"A run that was stopped, or died, goes on where it stood; after one that came to its end a "
+	"new "
+	"one begins.\n"
+	"\n"
+	"--from-start   begins anew in any case\n"
+	"--resume       goes on where the checkpoints stand in any case: reads only what is new\n"
+	"--accept-mixed goes on in the middle of a run although the config has changed\n"
 	"--quiet        only warnings and errors\n"
 	"--state DIR    where state is kept (default: $STATE_DIRECTORY, else below "
 	"$XDG_STATE_HOME/sluice)\n"
@@ -18,7 +25,7 @@ static const char help[] =
 	"Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command "
 	"line; 78 bad config.\n";
 
-int run_plan(struct plan *plan, struct cli_options *options)
+int run_plan(struct plan *plan, struct supervisor_start start, struct cli_options *options)
 {
 	struct supervisor *supervisor;
 	struct supervisor_result result;
@@ -31,7 +38,7 @@ int run_plan(struct plan *plan, struct cli_options *options)
 
 	if (r == 0) {
 		show_init(&show, options->quiet);
-		r = supervisor_run(plan, &view, &supervisor, &err);
+		r = supervisor_run(plan, start, &view, &supervisor, &err);
 	}
 	if (r < 0) {
 		(void)fprintf(stderr, "sluice run: %s\n", err.text);
@@ -44,6 +51,16 @@ int run_plan(struct plan *plan, struct cli_options *options)
 	return (int)result.end;
 }
 
+static struct supervisor_start how_to_start(const struct cli_options *options)
+{
+	return (struct supervisor_start){
+		.mode = options->from_start ? RESUME_NEVER
+			: options->resume   ? RESUME_ALWAYS
+					    : RESUME_UNFINISHED,
+		.accept_mixed = options->accept_mixed,
+	};
+}
+
 static int run_run(const struct cli_command *command, int argc, char **argv)
 {
 	struct cli_options options;
@@ -53,20 +70,23 @@ static int run_run(const struct cli_command *command, int argc, char **argv)
 
 	if (r != 0)
 		return r == 1 ? CLI_OK : CLI_USAGE;
+	if (options.resume && options.from_start)
+		return cli_usage(command, "--resume and --from-start: choose one");
 	r = plan_make(options.file, options.state, options.runtime, &plan, &err);
 	if (r < 0) {
 		if (r != -EINVAL)
 			(void)fprintf(stderr, "sluice run: %s\n", err.text);
 		return CLI_CONFIG;
 	}
-	r = run_plan(&plan, &options);
+	r = run_plan(&plan, how_to_start(&options), &options);
 	plan_fini(&plan);
 	return r;
 }
 
 const struct cli_command cli_run = {
 	.name = "run",
-	.arguments = "FILE [--quiet] [--state DIR] [--runtime DIR]",
+	.arguments = "FILE [--resume | --from-start] [--accept-mixed] [--quiet] [--state DIR] "
+		     "[--runtime DIR]",
 	.summary = "runs a pipeline to its end, in the foreground",
 	.help = help,
 	.run = run_run,

@@ -4,9 +4,9 @@
 #define CLI_RUN_H
 
 #include "cli/cli.h"
-#include "supervisor/plan.h"
+#include "supervisor/supervisor.h"
 
 /* The exit status; options->was_stopped says whether a signal ended it. */
-int run_plan(struct plan *plan, struct cli_options *options);
+int run_plan(struct plan *plan, struct supervisor_start start, struct cli_options *options);
 
 #endif

@@ -14,10 +14,14 @@
 #include "supervisor/supervisor.h"
 
 static const char usage[] =
-	"usage: sluiced --config FILE [--state DIR] [--runtime DIR]\n"
+	"usage: sluiced --config FILE [--from-start] [--accept-mixed] [--state DIR] [--runtime "
+	"DIR]\n"
 	"\n"
 	"Runs a pipeline as a service: no terminal, READY to systemd when all stages are ready.\n"
 	"SIGTERM stops reading and settles what was read; a second one stops at once.\n"
+	"It goes on where the checkpoints stand; --from-start begins anew, and --accept-mixed goes "
+	"on in the\n"
+	"middle of a run although the config has changed.\n"
 	"Exit status: as of `sluice run`.\n";
 
 static void on_line(void *user, int level, const char *who, const char *text)
@@ -38,7 +42,7 @@ static void on_stopping(void *user)
 	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
 }
 
-static int serve(struct plan *plan)
+static int serve(struct plan *plan, struct supervisor_start start)
 {
 	const struct supervisor_view view = {
 		.line = on_line, .ready = on_ready, .stopping = on_stopping
@@ -49,7 +53,7 @@ static int serve(struct plan *plan)
 	int r = plan_lock(plan, &err);
 
 	if (r == 0)
-		r = supervisor_run(plan, &view, &supervisor, &err);
+		r = supervisor_run(plan, start, &view, &supervisor, &err);
 	if (r < 0) {
 		on_line(NULL, 3, NULL, err.text);
 		return CLI_FAILED;
@@ -61,13 +65,15 @@ static int serve(struct plan *plan)
 	return (int)result.end;
 }
 
-enum { OPT_CONFIG = 256, OPT_STATE, OPT_RUNTIME, OPT_VERSION };
+enum { OPT_CONFIG = 256, OPT_STATE, OPT_RUNTIME, OPT_FROM_START, OPT_ACCEPT_MIXED, OPT_VERSION };
 
 /* clang-format off */
 static const struct option options[] = {
 	{ "config",  required_argument, NULL, OPT_CONFIG },
 	{ "state",   required_argument, NULL, OPT_STATE },
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
+	{ "from-start", no_argument,    NULL, OPT_FROM_START },
+	{ "accept-mixed", no_argument,  NULL, OPT_ACCEPT_MIXED },
 	{ "help",    no_argument,       NULL, 'h' },
 	{ "version", no_argument,       NULL, OPT_VERSION },
 	{ 0 },
@@ -89,6 +95,12 @@ static int parse(int argc, char **argv, struct cli_options *o)
 			break;
 		case OPT_RUNTIME:
 			o->runtime = optarg;
+			break;
+		case OPT_FROM_START:
+			o->from_start = 1;
+			break;
+		case OPT_ACCEPT_MIXED:
+			o->accept_mixed = 1;
 			break;
 		case OPT_VERSION:
 			(void)puts("sluiced " SLUICE_VERSION);
@@ -121,7 +133,9 @@ int main(int argc, char **argv)
 			on_line(NULL, 3, NULL, err.text);
 		return CLI_CONFIG;
 	}
-	r = serve(&plan);
+	r = serve(&plan,
+		(struct supervisor_start){ .mode = o.from_start ? RESUME_NEVER : RESUME_ALWAYS,
+			.accept_mixed = o.accept_mixed });
 	plan_fini(&plan);
 	return r;
 }

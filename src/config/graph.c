@@ -99,10 +99,13 @@ uint64_t graph_shape(const struct graph *graph)
 
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		const struct graph_stage *stage = &graph->stages[i];
-		uint32_t role = stage->role;
+		uint32_t numbers[] = { stage->role, stage->processes, stage->order };
 
 		hash = fold(fold(hash, stage->name), stage->impl);
-		hash = XXH3_64bits_withSeed(&role, sizeof(role), hash);
+		hash = XXH3_64bits_withSeed(numbers, sizeof(numbers), hash);
+		for (uint32_t p = 0; p < stage->partition_count; p++)
+			hash = fold(hash, stage->partition[p]);
+		hash = XXH3_64bits_withSeed(stage->options.data, stage->options.size, hash);
 	}
 	for (uint32_t i = 0; i < graph->link_count; i++) {
 		const struct graph_link *link = &graph->links[i];

@@ -75,7 +75,9 @@ struct graph {
 	uint32_t stage_count;
 	struct graph_link *links;
 	uint32_t link_count;
-	uint64_t shape; /* hash of names, roles, implementations and links */
+	/* Hash of what decides how records are cut, named and changed: stages, links, processes, partitions, the stages' own options; not
+	 * how many at once, how fast or how often. */
+	uint64_t shape;
 };
 
 /* Serialises `graph` into `out`, one record. 0 or -ENOMEM. */

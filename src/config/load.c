@@ -113,7 +113,8 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.impl = draft->impl->name,
 		.module = stages->module ? stages->module(draft->impl) : NULL,
 		.role = draft->role,
-		.flags = draft->impl->flags |
+		.flags = (draft->is_live ? draft->impl->flags & ~(unsigned)SL_RESUMES
+					 : draft->impl->flags) |
 			 (draft->impl->transform_batch || draft->impl->write ? GRAPH_WHOLE_BATCHES
 									     : 0),
 		.file = place.file,

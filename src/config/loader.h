@@ -32,6 +32,7 @@ struct draft {
 	struct schema_values common;
 	uint32_t processes;           /* with "auto" resolved */
 	struct sl_value options;      /* the map of resolved ones */
+	bool is_live;                 /* see sl_stage */
 	const char *target;           /* the file that it writes, normalised; NULL: none */
 	const char *written;          /* the same as the config has it */
 	const config_setting_t *from; /* NULL: none */

@@ -242,6 +242,7 @@ static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 		r = loader->stages->check(draft->impl, draft->name, shared, &err);
 	if (r < 0)
 		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
+	draft->is_live = r == 0 && draft->impl->is_live && draft->impl->is_live(shared);
 	target = r == 0 && draft->impl->target ? draft->impl->target(shared) : NULL;
 	if (target) {
 		draft->target = normalise(&loader->arena, target);

@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "engine/keeper.h"
 
 #define EXCERPT_SIZE 200
 
@@ -20,6 +21,7 @@ void callback_init(struct callback *callback, struct host *host, struct page_wor
 	callback->memory = NULL;
 	callback->batch = NULL;
 	callback->cut = NULL;
+	callback->repeat = NULL;
 	callback->index = 0;
 	callback->attempts = 1;
 	callback->dead = 0;
@@ -204,6 +206,9 @@ void callback_reject(
 	const struct host *host = callback->host;
 	char excerpt[EXCERPT_SIZE] = "";
 
+	/* It was said when the cut was made first, and is counted. */
+	if (callback->repeat && callback->repeat->is_settled)
+		return;
 	if (record.data)
 		sl_print(record, excerpt, sizeof(excerpt));
 	log_write(LOG_LEVEL_WARNING, "%s%srefused: %s%s%s", where ? where : "", where ? ": " : "",
@@ -253,6 +258,25 @@ int sl_retry(struct sl_context *ctx, int64_t not_before, const char *format, ...
 	va_end(args);
 	callback->retry_at = not_before;
 	return SL_RETRY;
+}
+
+/* A failure ends the source with the callback: what it does without knowing is not used. */
+bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret)
+{
+	struct callback *callback = callback_of(ctx);
+	const struct keeper_repeat *repeat = callback->repeat;
+	struct sl_place place = { 0 };
+	int r = 0;
+
+	if (callback->host->keeper)
+		r = keeper_place(callback->host->keeper, origin, &place, &callback->err);
+	if (r < 0)
+		callback->must_stop = true;
+	/* The checkpoint may be ahead already: of what is to be made again some was settled. */
+	if (repeat && repeat->cut.origin == origin && place.position != repeat->cut.start)
+		place = (struct sl_place){ .position = repeat->cut.start };
+	*ret = place;
+	return r > 0 || place.position > 0;
 }
 
 void sl_progress(struct sl_context *ctx, uint64_t done, uint64_t total, const char *unit)

@@ -16,6 +16,7 @@ void job_free(struct job *job)
 	for (uint32_t i = 0; i < job->port_count; i++)
 		outlet_output_fini(&job->outputs[i]);
 	free(job->outputs);
+	free(job->origin_name);
 	delivery_free(job->delivery);
 	free(job);
 }

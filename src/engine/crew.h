@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "engine/host.h"
+#include "engine/keeper.h"
 #include "link/inlet.h"
 #include "link/outlet.h"
 
@@ -25,6 +26,8 @@ struct job {
 	uint32_t records;          /* of the input */
 	uint32_t want;             /* source: records */
 	size_t size_max;           /* source: bytes */
+	bool is_repeat;            /* source: the cut was made before */
+	struct keeper_repeat repeat;
 
 	/* of a transform that takes single records: crew->lock */
 	bool is_begun;
@@ -36,6 +39,7 @@ struct job {
 	struct outlet_output *outputs; /* one per port; NULL for a sink */
 	uint32_t port_count;
 	struct sl_cut cut; /* source */
+	char *origin_name; /* source */
 	bool is_end;       /* source: nothing more */
 	bool is_canceled;  /* source: stopped, nothing was put */
 	bool is_refused;   /* the payload is malformed or there was no memory: nothing was done */

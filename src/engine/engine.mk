@@ -7,6 +7,7 @@ libengine_a_SOURCES = \
 	src/engine/callback.c \
 	src/engine/crew.c src/engine/crew.h \
 	src/engine/host.c src/engine/host.h \
+	src/engine/keeper.c src/engine/keeper.h \
 	src/engine/ledger.c src/engine/ledger.h \
 	src/engine/letters.c src/engine/letters.h \
 	src/engine/memory.c src/engine/memory.h \

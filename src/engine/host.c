@@ -92,6 +92,8 @@ static int host_init(
 	host->instance = start->word.instance;
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;
+	host->series = start->word.series;
+	host->accept_mixed = start->word.how;
 	host->state = start->folders + strlen(start->folders) + 1;
 	(void)pthread_mutex_init(&host->dead_lock, NULL);
 	host->page = page_map(start->page_fd, &r);

@@ -32,17 +32,21 @@ struct host {
 	uint32_t instance;
 	uint32_t epoch;
 	uint64_t run;
+	uint64_t series;
+	bool accept_mixed;
 	void *shared; /* the stage's shared struct */
 	struct page *page;
 	struct page_shared *shared_page;
-	const char *state;    /* folder */
-	char full_name[256];  /* "orders/save" */
-	atomic_bool stopping; /* a source reads no more */
+	struct keeper *keeper; /* of a source that resumes; NULL */
+	const char *state;     /* folder */
+	char full_name[256];   /* "orders/save" */
+	atomic_bool stopping;  /* a source reads no more */
 
 	pthread_mutex_t dead_lock;
 	struct dead *dead; /* dead_lock; opened by the first who needs it */
 };
 
+struct keeper_repeat;
 struct memory;
 
 /*
@@ -52,16 +56,17 @@ struct memory;
 struct callback {
 	struct sl_context context; /* of the thread itself; a task has its own */
 	struct host *host;
-	struct page_worker *slot;     /* NULL: not a worker */
-	struct memory *memory;        /* NULL: the stage is none that remembers */
-	const struct sl_batch *batch; /* that it works on; NULL: a source */
-	const struct sl_cut *cut;     /* of a source */
-	uint32_t index;               /* of the record, of a stage that is given single ones */
-	uint32_t attempts;            /* of that record, this one included */
-	uint64_t dead;                /* records rejected since it was last taken back to 0 */
-	bool must_stop;               /* a record was rejected under on_error = "stop" */
-	int64_t retry_at;             /* what sl_retry asked for */
-	struct err err;               /* what sl_error or sl_retry said last */
+	struct page_worker *slot;           /* NULL: not a worker */
+	struct memory *memory;              /* NULL: the stage is none that remembers */
+	const struct sl_batch *batch;       /* that it works on; NULL: a source */
+	const struct sl_cut *cut;           /* of a source */
+	const struct keeper_repeat *repeat; /* of a source: that it makes again; NULL: none */
+	uint32_t index;    /* of the record, of a stage that is given single ones */
+	uint32_t attempts; /* of that record, this one included */
+	uint64_t dead;     /* records rejected since it was last taken back to 0 */
+	bool must_stop;    /* a record was rejected under on_error = "stop" */
+	int64_t retry_at;  /* what sl_retry asked for */
+	struct err err;    /* what sl_error or sl_retry said last */
 };
 
 void callback_init(struct callback *callback, struct host *host, struct page_worker *slot);

@@ -150,7 +150,8 @@ void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_
 {
 	struct origin *origin = entry->origin;
 
-	tally_add(totals, entry->tally, tally_size(origins->env->graph));
+	if (!entry->is_hole)
+		tally_add(totals, entry->tally, tally_size(origins->env->graph));
 	entry->is_settled = true;
 	while (origin->entries && origin->entries->is_settled) {
 		struct ledger_entry *first = origin->entries;
@@ -163,6 +164,18 @@ void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_
 	if (floors_raise(&origins->env->floors, origin->id, origin->floor, UINT64_MAX) > 0)
 		origins->env->floors_changed = true;
 	forget_settled(origins);
+}
+
+uint64_t origins_next(const struct origins *origins, uint64_t id)
+{
+	const struct origin *origin;
+
+	DL_FOREACH2(origins->list, origin, nextp)
+	{
+		if (origin->id == id)
+			return origin->next;
+	}
+	return 0;
 }
 
 bool origins_are_settled(const struct origins *origins)

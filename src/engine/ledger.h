@@ -14,6 +14,8 @@ struct ledger_entry {
 	struct origin *origin;     /* source: borrowed from origins */
 	uint64_t start;            /* source: the cut's position */
 	uint64_t end;
+	uint32_t slot;                    /* source that resumes: of the keeper */
+	bool is_hole;                     /* source: settled by a predecessor, and counted */
 	uint32_t left;                    /* outputs not settled */
 	bool is_settled;                  /* source: waits for those below it */
 	struct ledger_entry *prev, *next; /* of its origin, in order of position */
@@ -37,8 +39,10 @@ void origins_free(struct origins *origins);
  * of an origin); -ENOMEM; -EPROTO: the stage's positions do not continue.
  */
 int origins_cut(struct origins *origins, struct batch_head *head, struct ledger_entry *entry);
-/* The entry's outputs are settled: raises floors; frees every entry that is now below. Its tally is added to `totals`. */
+/* The entry's outputs are settled: raises floors; frees every entry that is now below. Its tally is added to `totals`, but for that of a hole. */
 void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_t *totals);
+/* Where the origin's next cut must begin; 0: no such origin. */
+uint64_t origins_next(const struct origins *origins, uint64_t id);
 bool origins_are_settled(const struct origins *origins);
 
 #endif

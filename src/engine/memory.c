@@ -113,12 +113,9 @@ int memory_recognise(struct callback *callback, const struct job *uncommitted, s
 	return written ? MEMORY_WRITTEN : MEMORY_COMMITTED;
 }
 
-int memory_finished(struct callback *callback, bool is_complete)
+int memory_finished(struct callback *callback)
 {
-	const struct host *host = callback->host;
-
-	return committed_forget(
-		callback->memory->store, host->run, host->instance, !is_complete, &callback->err);
+	return committed_forget(callback->memory->store, callback->host->run, &callback->err);
 }
 
 void memory_fini(struct memory *memory)

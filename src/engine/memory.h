@@ -29,7 +29,7 @@ int memory_recognise(struct callback *callback, const struct job *uncommitted, s
 /* The stage has committed what these jobs wrote. */
 int memory_keep(struct callback *callback, const struct job *uncommitted);
 /* After finish: no batch will come again. */
-int memory_finished(struct callback *callback, bool is_complete);
+int memory_finished(struct callback *callback);
 void memory_fini(struct memory *memory);
 
 #endif

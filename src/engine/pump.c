@@ -8,6 +8,8 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -54,6 +56,7 @@ struct pump {
 	double ns_per_record;
 	uint32_t unsettled;      /* ledger entries */
 	struct origins *origins; /* source */
+	struct keeper *keeper;   /* source that resumes */
 	uint64_t *totals;        /* source: tally of all that is settled */
 
 	zmq_pollitem_t *items;
@@ -111,6 +114,8 @@ static void settle_input(struct pump *pump, struct ledger_entry *entry)
 		ledger_entry_free(entry);
 		return;
 	}
+	if (pump->keeper && !entry->is_hole)
+		keeper_settle(pump->keeper, entry->slot, entry->tally);
 	origins_settle(pump->origins, entry, pump->totals);
 }
 
@@ -175,13 +180,58 @@ static void name_outputs(struct job *job, const struct batch_head *head)
 	}
 }
 
+/* The cut is written down before its batch leaves. */
+static void keep_cut(struct pump *pump, struct job *job, struct ledger_entry *entry)
+{
+	const struct batch_head *head = &job->outputs[0].whole->head;
+	const struct cut cut = {
+		.run = head->id.run,
+		.origin = head->id.origin,
+		.start = head->id.start,
+		.end = head->id.end,
+		.line = job->cut.line,
+		.is_done = head->origin_done,
+	};
+	char *name = job->origin_name;
+
+	if (!pump->keeper)
+		return;
+	job->origin_name = NULL;
+	if (!job->is_repeat) {
+		entry->slot = keeper_cut(pump->keeper, &cut, name);
+		return;
+	}
+	entry->slot = job->repeat.slot;
+	entry->is_hole = job->repeat.is_settled;
+	if (entry->is_hole)
+		free(name);
+	else
+		keeper_name(pump->keeper, entry->slot, name);
+}
+
+static void die_of_positions(struct pump *pump, const struct batch_head *head)
+{
+	char text[256];
+
+	(void)snprintf(text, sizeof(text),
+		"the source's positions do not continue where its last batch ended: [%" PRIu64
+		", %" PRIu64 ") of origin %016" PRIx64 " instead of %" PRIu64
+		": a fault of the stage",
+		head->id.start, head->id.end, head->id.origin,
+		origins_next(pump->origins, head->id.origin));
+	pump_die(pump, text, true);
+}
+
 static void job_done_source(struct pump *pump, struct job *job)
 {
 	struct ledger_entry *entry;
 	struct batch_head head;
 	int r;
 
-	if (!pump->is_source_done && (job->is_end || job->is_canceled)) {
+	/* A source that ends before it has made all cuts again is asked once more, and says so. */
+	if (!pump->is_source_done &&
+		(job->is_canceled ||
+			(job->is_end && !(pump->keeper && keeper_has_repeats(pump->keeper))))) {
 		pump->is_source_done = true;
 		pump->how = job->is_end ? WORD_HOW_END : WORD_HOW_STOP;
 	}
@@ -193,10 +243,7 @@ static void job_done_source(struct pump *pump, struct job *job)
 	head = job->outputs[0].whole->head;
 	r = origins_cut(pump->origins, &head, entry);
 	if (r == -EPROTO)
-		pump_die(pump,
-			"the source's positions do not continue where its last batch ended: a "
-			"fault of the stage",
-			true);
+		die_of_positions(pump, &head);
 	need(pump, r);
 	if (r > 0) {
 		tally_add(pump->totals, entry->tally, tally_size(pump->host->graph));
@@ -204,6 +251,7 @@ static void job_done_source(struct pump *pump, struct job *job)
 		return;
 	}
 	page_set(pump->host->page->position, head.id.end);
+	keep_cut(pump, job, entry);
 	name_outputs(job, &head);
 	take_outputs(pump, job, entry);
 }
@@ -327,6 +375,10 @@ static void read_crew(struct pump *pump)
 
 static bool gates_are_open(const struct pump *pump)
 {
+	if (pump->keeper && !keeper_has_room(pump->keeper, pump->in_work)) {
+		page_set(pump->host->page->blocked, PAGE_NO_ROOM);
+		return false;
+	}
 	for (uint32_t i = 0; i < pump->outlet_count; i++) {
 		if (!outlet_has_room(pump->outlets[i], pump->in_work_bytes)) {
 			page_set(pump->host->page->blocked, PAGE_NO_ROOM);
@@ -358,6 +410,7 @@ static void give_cut(struct pump *pump)
 	uint64_t share = pump->host->stage->retain / 8;
 
 	need(pump, job ? 0 : -ENOMEM);
+	job->is_repeat = pump->keeper && keeper_next_repeat(pump->keeper, &job->repeat);
 	job->want = UINT32_MAX;
 	for (uint32_t i = 0; i < pump->outlet_count; i++) {
 		uint32_t wish = outlet_wish(pump->outlets[i]);
@@ -367,6 +420,10 @@ static void give_cut(struct pump *pump)
 	}
 	job->size_max = share < BATCH_BYTES_MAX ? share : BATCH_BYTES_MAX;
 	job->bytes = job->size_max;
+	if (job->is_repeat) {
+		job->want = UINT32_MAX;
+		job->size_max = SIZE_MAX;
+	}
 	give(pump, job);
 }
 
@@ -400,10 +457,11 @@ static struct delivery *next_delivery(struct pump *pump)
 	return NULL;
 }
 
-/* A source that was told to stop has ended as soon as no cut is out. */
+/* A source that was told to stop has ended as soon as no cut is out, or to be made again. */
 static void source_stops(struct pump *pump)
 {
-	if (pump->is_source_done || pump->in_work > 0)
+	if (pump->is_source_done || pump->in_work > 0 ||
+		(pump->keeper && keeper_has_repeats(pump->keeper)))
 		return;
 	pump->is_source_done = true;
 	pump->how = WORD_HOW_STOP;
@@ -411,12 +469,15 @@ static void source_stops(struct pump *pump)
 
 static void hand_out_cuts(struct pump *pump)
 {
-	if (atomic_load(&pump->host->stopping)) {
-		source_stops(pump);
-		return;
-	}
-	while (!pump->is_source_done && pump->in_work < CUTS_AHEAD && gates_are_open(pump))
+	bool is_stopping = atomic_load(&pump->host->stopping);
+
+	/* What was read by a predecessor is settled first, stop or no stop. */
+	while (!pump->is_source_done && pump->in_work < CUTS_AHEAD &&
+		(!is_stopping || (pump->keeper && keeper_has_repeats(pump->keeper))) &&
+		gates_are_open(pump))
 		give_cut(pump);
+	if (is_stopping)
+		source_stops(pump);
 }
 
 /* A batch for each thread; with coroutines, as many records as there are tasks. A sink takes all, to group its commits. */
@@ -760,6 +821,7 @@ static void expire_floors(struct pump *pump)
 
 static void tick(struct pump *pump)
 {
+	struct err err;
 	int64_t now = clock_now();
 
 	if (now - pump->ticked < TICK)
@@ -769,6 +831,8 @@ static void tick(struct pump *pump)
 	for (uint32_t i = 0; i < pump->outlet_count; i++)
 		outlet_tick(pump->outlets[i], now);
 	expire_floors(pump);
+	if (pump->keeper && keeper_failed(pump->keeper, &err) < 0)
+		pump_die(pump, err.text, true);
 	show(pump);
 }
 
@@ -850,6 +914,12 @@ static int pump_open(struct pump *pump, const char *runtime, struct err *err)
 		pump->order = order_new(&pump->env);
 	if (!pump->totals || !pump->origins || (restores_order(host->stage) && !pump->order))
 		return err_set(err, -ENOMEM, "no memory");
+	if (host->impl->role == SL_SOURCE && (host->stage->flags & SL_RESUMES)) {
+		r = keeper_open(host, pump->totals, &pump->keeper, err);
+		if (r < 0)
+			return r;
+		host->keeper = pump->keeper;
+	}
 	r = open_links(pump, err);
 	return r < 0 ? r : crew_start(host, &pump->crew, err);
 }
@@ -857,6 +927,7 @@ static int pump_open(struct pump *pump, const char *runtime, struct err *err)
 static void pump_close(struct pump *pump)
 {
 	crew_join(&pump->crew);
+	keeper_close(pump->keeper);
 	for (uint32_t i = 0; i < pump->inlet_count; i++)
 		inlet_close(pump->inlets[i]);
 	for (uint32_t i = 0; i < pump->outlet_count; i++)
@@ -889,6 +960,8 @@ int pump_run(struct host *host, int words, const char *runtime)
 	while (pump->state != INSTANCE_DONE)
 		turn(pump);
 	show(pump);
+	if (pump->keeper && keeper_finish(pump->keeper, &err) < 0)
+		pump_die(pump, err.text, true);
 	if (host->impl->role == SL_SOURCE)
 		say(pump, WORD_TALLY, pump->totals,
 			tally_size(host->graph) * sizeof(*pump->totals));

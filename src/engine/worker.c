@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -177,24 +178,73 @@ bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stre
 
 /* --- the roles ---------------------------------------------------------------------------------- */
 
+static int cannot_repeat(struct worker *worker, const struct job *job)
+{
+	struct callback *callback = &worker->callback;
+
+	callback->must_stop = true;
+	return sl_error(&callback->context, -ESTALE,
+		"%s%swhat was read and not settled when the last process ended cannot be read "
+		"again as it was: it was moved, changed or removed; bring it back, or begin anew "
+		"with --from-start",
+		job->cut.name ? job->cut.name : "", job->cut.name ? ": " : "");
+}
+
+/* A cut that a predecessor made, or that an origin before it has come to its end. */
+static int cut_again(struct worker *worker, struct job *job)
+{
+	struct host *host = worker->crew->host;
+	struct callback *callback = &worker->callback;
+	const struct cut *cut = &job->repeat.cut;
+	int r;
+
+	do {
+		job->cut.origin = cut->origin;
+		job->cut.until = cut->end;
+		r = host->impl->produce(&callback->context, host->shared, worker->own, &job->cut);
+	} while (r == SL_MORE && job->cut.start == job->cut.end);
+	if (r < 0)
+		return r;
+	if (job->cut.origin != cut->origin || job->cut.start != cut->start ||
+		job->cut.end != cut->end)
+		return cannot_repeat(worker, job);
+	/* What is settled leaves its place only. */
+	if (job->repeat.is_settled)
+		sl_writer_reset(&worker->writers[0]);
+	return r;
+}
+
+static int produce(struct worker *worker, struct job *job)
+{
+	struct host *host = worker->crew->host;
+	int r;
+
+	job->cut = (struct sl_cut){
+		.out = &worker->writers[0], .want = job->want, .size_max = job->size_max
+	};
+	worker->callback.cut = &job->cut;
+	worker->callback.repeat = job->is_repeat ? &job->repeat : NULL;
+	r = attempt_rate(host, &worker->callback.context, worker->owed);
+	worker->owed = 0;
+	if (r < 0)
+		return r;
+	return job->is_repeat ? cut_again(worker, job)
+			      : host->impl->produce(&worker->callback.context, host->shared,
+					worker->own, &job->cut);
+}
+
 static int run_source(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
 	struct batch_head head = { 0 };
 	int r;
 
-	job->cut = (struct sl_cut){
-		.out = &worker->writers[0], .want = job->want, .size_max = job->size_max
-	};
+	if (worker->has_ended && job->is_repeat)
+		return cannot_repeat(worker, job);
 	job->is_canceled = worker->has_ended;
 	if (job->is_canceled)
 		return 0;
-	worker->callback.cut = &job->cut;
-	r = attempt_rate(host, &worker->callback.context, worker->owed);
-	worker->owed = 0;
-	if (r == 0)
-		r = host->impl->produce(
-			&worker->callback.context, host->shared, worker->own, &job->cut);
+	r = produce(worker, job);
 	if (r == -ECANCELED && atomic_load(&host->stopping)) {
 		job->is_canceled = true;
 		sl_writer_reset(&worker->writers[0]);
@@ -213,6 +263,9 @@ static int run_source(struct worker *worker, struct job *job)
 		.end = job->cut.end,
 	};
 	head.origin_done = job->cut.origin_done;
+	head.again = job->is_repeat;
+	if (host->keeper && job->cut.name)
+		job->origin_name = strdup(job->cut.name);
 	(void)page_add(host->page->records_in, job->consumed + worker->callback.dead);
 	return output_make_all(host, job, &head, worker->outputs);
 }
@@ -542,7 +595,7 @@ static int end(struct worker *worker)
 		r = host->impl->finish(
 			&worker->callback.context, host->shared, worker->own, crew->is_complete);
 	if (r == 0 && worker->callback.memory)
-		r = memory_finished(&worker->callback, crew->is_complete);
+		r = memory_finished(&worker->callback);
 	if (r == 0 && host->impl->stop)
 		host->impl->stop(&worker->callback.context, host->shared, worker->own);
 	task_check_left_by(&worker->callback.context, "stop");

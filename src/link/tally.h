@@ -39,6 +39,12 @@ static inline uint32_t tally_dead(const struct graph *graph, uint32_t stage)
 	return 2 * (graph->link_count + stage) + 1;
 }
 
+static inline void tally_subtract(uint64_t *sum, const uint64_t *less, uint32_t size)
+{
+	for (uint32_t i = 0; i < size; i++)
+		sum[i] -= less[i];
+}
+
 static inline void tally_add(uint64_t *sum, const uint64_t *more, uint32_t size)
 {
 	for (uint32_t i = 0; i < size; i++)

@@ -92,6 +92,7 @@ struct sl_decoder *sl_decoder_new(
 	d->refuse = refuse;
 	d->user = user;
 	d->line = 1;
+	d->complete_line = 1;
 	d->capacity = WINDOW_SIZE;
 	d->data = calloc(1, d->capacity + JSON_PADDING);
 	d->in = stream_in_new(codec->compression, fd);
@@ -127,7 +128,7 @@ const char *sl_decoder_reason(const struct sl_decoder *d)
 
 uint64_t sl_decoder_line(const struct sl_decoder *d)
 {
-	return d->line;
+	return d->complete_line;
 }
 
 uint64_t sl_decoder_bytes(const struct sl_decoder *d)
@@ -203,6 +204,20 @@ static int fill(struct sl_decoder *d)
 	return got > 0;
 }
 
+/* Is what the window begins with a record's begin? */
+static void note_complete(struct sl_decoder *d)
+{
+	if (d->is_skipping || (d->csv && csv_reader_is_open(d->csv)))
+		return;
+	d->complete = d->position;
+	d->complete_line = d->line;
+}
+
+static bool is_at_limit(const struct sl_decoder *d)
+{
+	return d->limit > 0 && d->complete >= d->limit;
+}
+
 int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, size_t size_max,
 	uint64_t *ret_position)
 {
@@ -210,15 +225,14 @@ int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, 
 	bool has_read = false;
 	int r = EATEN_RECORD;
 
-	while (out->count - before < want && out->mark < size_max) {
+	while (out->count - before < want && out->mark < size_max && !is_at_limit(d)) {
 		r = eaters[d->codec.format](d, out);
-		if (!d->csv || !csv_reader_is_open(d->csv))
-			d->complete = d->position;
+		note_complete(d);
 		if (r == EATEN_END || r < 0)
 			break;
 		if (r == EATEN_RECORD)
 			continue;
-		if (has_read && out->count > before)
+		if (has_read && out->count > before && d->limit == 0)
 			break;
 		r = d->at_end ? EATEN_END : fill(d);
 		if (r < 0)
@@ -232,6 +246,89 @@ int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, 
 	if (r < 0)
 		return r;
 	return r == EATEN_END ? SL_DECODE_END : SL_DECODE_MORE;
+}
+
+/* --- going on ----------------------------------------------------------------------------------- */
+
+void sl_decoder_limit(struct sl_decoder *d, uint64_t position)
+{
+	d->limit = position;
+}
+
+/* Bytes of the window, and what follows it, without a look at them. */
+static int drop_until(struct sl_decoder *d, uint64_t position)
+{
+	while (d->position < position) {
+		uint64_t left = position - d->position;
+		size_t here = d->end - d->begin;
+		int r;
+
+		decoder_eat(d, left < here ? (size_t)left : here, 0);
+		r = d->position < position ? fill(d) : 1;
+		if (r <= 0)
+			return r < 0 ? r : -ENODATA;
+	}
+	return 0;
+}
+
+/* What the records before `position` left behind in the format's state is wanted: they are read again. */
+static int read_until(struct sl_decoder *d, uint64_t position)
+{
+	sl_refuse_fn *refuse = d->refuse;
+	struct sl_writer out;
+	int r = SL_DECODE_MORE;
+
+	sl_writer_init(&out);
+	d->refuse = NULL;
+	d->limit = position;
+	while (r == SL_DECODE_MORE && !is_at_limit(d)) {
+		uint64_t at;
+
+		r = sl_decoder_read(d, &out, UINT32_MAX, WINDOW_SIZE, &at);
+		sl_writer_reset(&out);
+	}
+	d->limit = 0;
+	d->refuse = refuse;
+	sl_writer_fini(&out);
+	return r < 0 ? r : d->complete == position ? 0 : -ENODATA;
+}
+
+static int read_header(struct sl_decoder *d)
+{
+	struct sl_writer out;
+	int r = 0;
+
+	sl_writer_init(&out);
+	while (r >= 0 && d->csv && csv_reader_wants_header(d->csv)) {
+		r = csv_eat(d, &out);
+		if (r == EATEN_END)
+			r = -ENODATA;
+		if (r == EATEN_NOTHING)
+			r = fill(d);
+	}
+	sl_writer_fini(&out);
+	return r < 0 ? r : 0;
+}
+
+int sl_decoder_seek(struct sl_decoder *d, uint64_t position, uint64_t line)
+{
+	int r;
+
+	if (position == 0)
+		return 0;
+	if (d->codec.format == SL_FORMAT_JSON)
+		return read_until(d, position);
+	r = read_header(d);
+	if (r == 0 && stream_in_seek(d->in, position) == 0) {
+		d->begin = d->end = 0;
+		d->at_end = false;
+		d->position = position;
+	} else if (r == 0) {
+		r = drop_until(d, position);
+	}
+	d->line = line;
+	note_complete(d);
+	return r;
 }
 
 /* --- encoding ----------------------------------------------------------------------------------- */

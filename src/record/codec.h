@@ -20,10 +20,12 @@ struct sl_decoder {
 
 	char *data; /* window [begin, end) of the stream, with JSON_PADDING behind it */
 	size_t begin, end, capacity;
-	uint64_t position; /* of `begin` in the stream */
-	uint64_t complete; /* behind the last whole record */
-	uint64_t line;     /* of `begin`, 1-based; records for msgpack */
-	bool at_end;       /* the stream has no more */
+	uint64_t position;      /* of `begin` in the stream */
+	uint64_t complete;      /* behind the last whole record */
+	uint64_t complete_line; /* of the record there */
+	uint64_t limit;         /* reads end here; 0: they do not */
+	uint64_t line;          /* of `begin`, 1-based; records for msgpack */
+	bool at_end;            /* the stream has no more */
 	char reason[256];
 
 	struct json_reader *json;
@@ -62,6 +64,7 @@ size_t decoder_record_max(const struct sl_decoder *d);
 int csv_reader_new(const struct sl_codec *codec, struct csv_reader **ret);
 void csv_reader_free(struct csv_reader *csv);
 bool csv_reader_is_open(const struct csv_reader *csv); /* inside a record of several lines */
+bool csv_reader_wants_header(const struct csv_reader *csv);
 
 struct sl_encoder {
 	struct sl_codec codec;

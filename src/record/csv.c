@@ -107,6 +107,11 @@ bool csv_reader_is_open(const struct csv_reader *csv)
 	return csv->is_open;
 }
 
+bool csv_reader_wants_header(const struct csv_reader *csv)
+{
+	return csv->wants_header;
+}
+
 static void on_field(void *field, size_t size, void *user)
 {
 	struct csv_reader *csv = user;

@@ -81,6 +81,14 @@ uint64_t stream_in_bytes(const struct stream_in *in)
 	return in->bytes;
 }
 
+int stream_in_seek(struct stream_in *in, uint64_t position)
+{
+	if (in->compression != SL_COMPRESSION_NONE || lseek(in->fd, (off_t)position, SEEK_SET) < 0)
+		return -ESPIPE;
+	in->bytes = position;
+	return 0;
+}
+
 static ssize_t read_fd(struct stream_in *in, void *data, size_t size)
 {
 	ssize_t got;

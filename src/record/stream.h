@@ -17,6 +17,8 @@ void stream_in_free(struct stream_in *in);
 /* Up to `size` decompressed bytes: their number; 0: the end; -EAGAIN; other negative errno, see stream_in_reason. */
 ssize_t stream_in_read(struct stream_in *in, char *data, size_t size);
 const char *stream_in_reason(const struct stream_in *in);
+/* A plain, seekable stream goes on there: 0, or -ESPIPE. */
+int stream_in_seek(struct stream_in *in, uint64_t position);
 uint64_t stream_in_bytes(const struct stream_in *in); /* read from the descriptor */
 
 struct stream_out;

@@ -17,7 +17,7 @@ static const char *const steps[] = {
 	"CREATE TABLE marks (instance INTEGER PRIMARY KEY, run INTEGER NOT NULL, mark BLOB)",
 };
 
-enum statement { HAS, ADD, PASS, MARK, RECALL, FORGET_MARK, FORGET_BATCHES, STATEMENT_COUNT };
+enum statement { HAS, ADD, PASS, MARK, RECALL, FORGET, STATEMENT_COUNT };
 
 static const char *const texts[STATEMENT_COUNT] = {
 	[HAS] = "SELECT dead FROM batches WHERE run = ?1 AND origin = ?2 AND path = ?3 AND start = "
@@ -28,8 +28,7 @@ static const char *const texts[STATEMENT_COUNT] = {
 		 "?2, "
 		 "mark = ?3",
 	[RECALL] = "SELECT mark FROM marks WHERE instance = ?1 AND run = ?2",
-	[FORGET_MARK] = "DELETE FROM marks WHERE instance = ?1",
-	[FORGET_BATCHES] = "DELETE FROM batches WHERE run = ?1",
+	[FORGET] = "DELETE FROM batches WHERE run = ?1",
 };
 
 struct committed {
@@ -174,18 +173,8 @@ int committed_recall(struct committed *c, uint64_t run_number, uint32_t instance
 	return *ret_mark ? 1 : err_set(err, -ENOMEM, "no memory");
 }
 
-int committed_forget(struct committed *c, uint64_t run_number, uint32_t instance, bool with_mark,
-	struct err *err)
+int committed_forget(struct committed *c, uint64_t run_number, struct err *err)
 {
-	int r = committed_begin(c, err);
-
-	BIND(c, FORGET_MARK, instance);
-	if (r == 0 && with_mark)
-		r = step(c, FORGET_MARK, err);
-	BIND(c, FORGET_BATCHES, run_number);
-	if (r == 0)
-		r = step(c, FORGET_BATCHES, err);
-	if (r == 0)
-		r = run(c, "COMMIT", err);
-	return r < 0 ? give_up(c, r) : 0;
+	BIND(c, FORGET, run_number);
+	return step(c, FORGET, err);
 }

@@ -36,10 +36,9 @@ int committed_end(struct committed *committed, uint64_t run, uint32_t instance, 
 int committed_recall(struct committed *committed, uint64_t run, uint32_t instance, void **ret_mark,
 	size_t *ret_size, struct err *err);
 /*
- * The instance has ended, and no batch will come again: all names of the run are forgotten. Its mark stays, for a successor of a process that
- * dies before it could say that it has ended: what is done must not be begun anew. `with_mark`: nothing was done, forget it too.
+ * No batch of the run will come again: its names are forgotten. Marks stay: for a successor of a process that dies before it could say that it
+ * has ended, what is done must not be begun anew; and who goes on with a run that was stopped goes on at the mark.
  */
-int committed_forget(struct committed *committed, uint64_t run, uint32_t instance, bool with_mark,
-	struct err *err);
+int committed_forget(struct committed *committed, uint64_t run, struct err *err);
 
 #endif

@@ -57,6 +57,7 @@ void child_fini(struct child *child)
 	child_release(child);
 	child->timer = sd_event_source_unref(child->timer);
 	page_unmap(child->page);
+	free(child->tally);
 	if (child->page_fd >= 0)
 		(void)close(child->page_fd);
 }
@@ -132,7 +133,7 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 }
 
 int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
-	uint64_t run, struct err *err)
+	const struct resume *resume, struct err *err)
 {
 	char folders[2 * PATH_MAX];
 	struct word start = {
@@ -140,7 +141,9 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 		.stage = child->stage,
 		.instance = child->instance,
 		.epoch = child->epoch + 1,
-		.run = run,
+		.how = resume->accept_mixed,
+		.run = resume->run,
+		.series = resume->series,
 	};
 	int fds[WORD_FDS_MAX] = { graph_fd, child->page_fd, shared_fd };
 	pid_t parent = getpid();

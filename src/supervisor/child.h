@@ -21,8 +21,9 @@ struct child {
 	uint32_t epoch; /* of the process that is there, or was last; 0: none yet */
 	pid_t pid;
 	uint32_t restarts;
-	int words;  /* -1: none */
-	int errors; /* the read end of its stderr; -1: none */
+	uint64_t *tally; /* of a source: what it has settled; NULL: not said */
+	int words;       /* -1: none */
+	int errors;      /* the read end of its stderr; -1: none */
 	int page_fd;
 	struct page *page;
 	sd_event_source *exit_source, *words_source, *errors_source, *timer;
@@ -47,7 +48,7 @@ void child_fini(struct child *child);
  * negative errno with `err`; then nothing is left.
  */
 int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
-	uint64_t run, struct err *err);
+	const struct resume *resume, struct err *err);
 /* Closes what belonged to the process that is gone. */
 void child_release(struct child *child);
 /* Says a word; a child that does not listen will be reaped soon. */

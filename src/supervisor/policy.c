@@ -3,6 +3,7 @@
 #include "supervisor/policy.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define NO (-EPROTO)
@@ -36,6 +37,26 @@ int child_next(enum child_state state, enum child_event event)
 	return child_table[state][event];
 }
 
+static int make_room(struct policy *policy)
+{
+	uint32_t capacity = policy->capacity ? 2 * policy->capacity : 16;
+	int64_t *deaths;
+
+	if (policy->count < policy->capacity)
+		return 0;
+	deaths = reallocarray(policy->deaths, capacity, sizeof(*deaths));
+	if (!deaths)
+		return -ENOMEM;
+	policy->deaths = deaths;
+	policy->capacity = capacity;
+	return 0;
+}
+
+void policy_fini(struct policy *policy)
+{
+	free(policy->deaths);
+}
+
 bool policy_restart(
 	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
 {
@@ -44,10 +65,11 @@ bool policy_restart(
 
 	while (old < policy->count && now - policy->deaths[old] > stage->restart_within_ns)
 		old++;
-	memmove(policy->deaths, policy->deaths + old,
-		(policy->count - old) * sizeof(policy->deaths[0]));
+	if (old > 0)
+		memmove(policy->deaths, policy->deaths + old,
+			(policy->count - old) * sizeof(policy->deaths[0]));
 	policy->count -= old;
-	if (policy->count >= stage->restart_max || policy->count >= POLICY_DEATHS_MAX)
+	if (policy->count >= stage->restart_max || make_room(policy) < 0)
 		return false;
 	for (uint32_t i = 0; i < policy->count && factor < BACKOFF_FACTOR_MAX; i++)
 		factor *= 2;

@@ -34,18 +34,17 @@ extern const char *const child_state_names[CHILD_STATES];
 /* The next state, or -EPROTO. */
 int child_next(enum child_state state, enum child_event event);
 
-#define POLICY_DEATHS_MAX 64
-
 /* The deaths of one stage that still count. */
 struct policy {
-	int64_t deaths[POLICY_DEATHS_MAX]; /* monotonic ns, oldest first */
-	uint32_t count;
+	int64_t *deaths; /* monotonic ns, oldest first; malloc()ed */
+	uint32_t count, capacity;
 };
 
 /*
- * A death at `now`: true and the time to wait before the successor starts; false: that is one too many.
+ * A death at `now`: true and the time to wait before the successor starts; false: that is one too many, or there is no memory.
  */
 bool policy_restart(
 	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns);
+void policy_fini(struct policy *policy);
 
 #endif

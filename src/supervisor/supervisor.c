@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/random.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -37,14 +36,14 @@ struct supervisor {
 	sd_event_source *tick;
 	int graph_fd;
 	int shared_fd; /* page_shared */
-	uint64_t run;
+	struct resume resume;
 	struct child *children;
 	uint32_t child_count;
 	struct policy *policies; /* one per stage */
 	uint64_t *tally;
-	uint32_t sources_left; /* source instances whose tally has not come */
 	int64_t started_ns;
 	int64_t ended_ns;
+	bool has_counts;  /* at the end: `tally` is whole */
 	bool is_ready;    /* all were, once */
 	bool is_stopping; /* drain */
 	bool is_failing;
@@ -185,7 +184,7 @@ static void spawn(struct child *child)
 
 	if (next < 0)
 		return;
-	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, s->run, &err) < 0) {
+	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, &s->resume, &err) < 0) {
 		fail(s, "%s", err.text);
 		return;
 	}
@@ -352,14 +351,15 @@ static void child_is_ready(struct child *child)
 	s->is_ready = true;
 }
 
-static void add_tally(struct supervisor *s, size_t size)
+/* All that this source has settled, also what its predecessors had. */
+static void keep_tally(struct child *child, const void *cells, size_t size)
 {
-	uint32_t cells = tally_size(s->plan->graph);
-
-	if (size != cells * sizeof(*s->tally))
+	if (size != tally_size(child->supervisor->plan->graph) * sizeof(*child->tally))
 		return;
-	tally_add(s->tally, (const uint64_t *)(const void *)s->payload, cells);
-	s->sources_left--;
+	if (!child->tally)
+		child->tally = malloc(size);
+	if (child->tally)
+		memcpy(child->tally, cells, size);
 }
 
 /* Somebody upstream hears no PONG. What can be seen from here is said; the hang watch decides. */
@@ -404,7 +404,7 @@ static void hear_word(struct child *child, const struct word *word, size_t size)
 		child->said_final = word->how;
 		break;
 	case WORD_TALLY:
-		add_tally(s, size);
+		keep_tally(child, s->payload, size);
 		break;
 	case WORD_DONE:
 		next = child_next(child->state, CHILD_DONE);
@@ -543,11 +543,8 @@ static int make_children(struct supervisor *s, struct err *err)
 	const struct graph *graph = s->plan->graph;
 	uint32_t at = 0;
 
-	for (uint32_t i = 0; i < graph->stage_count; i++) {
+	for (uint32_t i = 0; i < graph->stage_count; i++)
 		s->child_count += graph->stages[i].processes;
-		if (graph->stages[i].role == SL_SOURCE)
-			s->sources_left += graph->stages[i].processes;
-	}
 	s->children = calloc(s->child_count, sizeof(*s->children));
 	s->policies = calloc(graph->stage_count, sizeof(*s->policies));
 	s->tally = calloc(tally_size(graph), sizeof(*s->tally));
@@ -587,8 +584,52 @@ static int make_event(struct supervisor *s, struct err *err)
 	return r < 0 ? err_set(err, r, "cannot make an event loop: %s", err_name(r)) : 0;
 }
 
-int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
-	struct supervisor **ret_supervisor, struct err *err)
+/* Which run it is; says so where it is not a new one. */
+static int begin_run(struct supervisor *s, struct supervisor_start start, struct err *err)
+{
+	char note[200];
+	int r;
+
+	s->resume.accept_mixed = start.accept_mixed;
+	r = resume_begin(s->plan, start.mode, &s->resume, note, sizeof(note), err);
+	if (r == 0 && note[0])
+		say_line(s, LOG_LEVEL_INFO, NULL, "%s", note);
+	return r;
+}
+
+static bool was_stopped(const struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->child_count; i++)
+		if (s->children[i].how == WORD_HOW_STOP)
+			return true;
+	return false;
+}
+
+static int end_run(struct supervisor *s, struct supervisor_start start, struct err *err)
+{
+	if (s->is_failing || start.mode == RESUME_APART)
+		return 0;
+	return resume_end(s->plan, &s->resume, was_stopped(s), err);
+}
+
+/* What the sources have settled together; false: one has not said it. */
+static bool sum_tallies(struct supervisor *s)
+{
+	bool is_whole = true;
+
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		const struct child *child = &s->children[i];
+
+		if (child->tally)
+			tally_add(s->tally, child->tally, tally_size(s->plan->graph));
+		else if (stage_of(child)->role == SL_SOURCE)
+			is_whole = false;
+	}
+	return is_whole;
+}
+
+int supervisor_run(const struct plan *plan, struct supervisor_start start,
+	const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err)
 {
 	struct supervisor *s = calloc(1, sizeof(*s));
 	int r;
@@ -600,9 +641,9 @@ int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
 	s->graph_fd = -1;
 	s->shared_fd = -1;
 	s->started_ns = clock_now();
-	if (getrandom(&s->run, sizeof(s->run), 0) != sizeof(s->run))
-		s->run = (uint64_t)s->started_ns;
-	r = make_graph_fd(s, err);
+	r = begin_run(s, start, err);
+	if (r == 0)
+		r = make_graph_fd(s, err);
 	if (r == 0)
 		r = make_children(s, err);
 	if (r == 0)
@@ -617,8 +658,12 @@ int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
 	r = sd_event_loop(s->event);
 	if (s->view.tick)
 		s->view.tick(s->view.user, s);
-	if (r < 0) {
+	if (r < 0)
 		(void)err_set(err, r, "the event loop failed: %s", err_name(r));
+	else
+		r = end_run(s, start, err);
+	s->has_counts = sum_tallies(s);
+	if (r < 0) {
 		supervisor_free(s);
 		return r;
 	}
@@ -639,6 +684,8 @@ void supervisor_free(struct supervisor *supervisor)
 	if (supervisor->shared_fd >= 0)
 		(void)close(supervisor->shared_fd);
 	free(supervisor->children);
+	for (uint32_t i = 0; supervisor->policies && i < supervisor->plan->graph->stage_count; i++)
+		policy_fini(&supervisor->policies[i]);
 	free(supervisor->policies);
 	free(supervisor->tally);
 	free(supervisor);
@@ -690,7 +737,7 @@ void supervisor_result(const struct supervisor *supervisor, struct supervisor_re
 
 	*ret = (struct supervisor_result){
 		.is_stopped = supervisor->is_stopping,
-		.has_counts = supervisor->sources_left == 0,
+		.has_counts = supervisor->has_counts,
 		.tally = supervisor->tally,
 		.elapsed_ns = supervisor->ended_ns - supervisor->started_ns,
 	};

@@ -14,6 +14,7 @@
 #include "stats/page.h"
 #include "supervisor/plan.h"
 #include "supervisor/policy.h"
+#include "supervisor/resume.h"
 
 struct supervisor;
 
@@ -54,9 +55,15 @@ struct supervisor_result {
 	char reason[1200]; /* of FAILED */
 };
 
+/* How to begin. */
+struct supervisor_start {
+	enum resume_mode mode;
+	bool accept_mixed; /* of records that two shapes of the graph have worked on */
+};
+
 /* Runs the plan to its end. Blocks SIGINT, SIGTERM and SIGCHLD while it does. 0 or negative errno with `err`. */
-int supervisor_run(const struct plan *plan, const struct supervisor_view *view,
-	struct supervisor **ret_supervisor, struct err *err);
+int supervisor_run(const struct plan *plan, struct supervisor_start start,
+	const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err);
 void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret);
 void supervisor_free(struct supervisor *supervisor);
 

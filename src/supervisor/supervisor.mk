@@ -6,4 +6,5 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/child.c src/supervisor/child.h \
 	src/supervisor/plan.c src/supervisor/plan.h \
 	src/supervisor/policy.c src/supervisor/policy.h \
+	src/supervisor/resume.c src/supervisor/resume.h \
 	src/supervisor/supervisor.c src/supervisor/supervisor.h

@@ -257,11 +257,9 @@ static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool 
 
 	if (w->is_published)
 		return 0;
-	if (!o->append && !complete) {
-		/* Nothing could go on from it: what is not whole is not kept. */
-		(void)unlink(o->part);
+	/* Who goes on with the run goes on with the file. */
+	if (!complete)
 		return 0;
-	}
 	r = sl_encoder_finish(w->encoder);
 	if (r < 0)
 		return sl_error(

@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Source "file": reads files one after another, a window at a time. An origin is a file, a position its decompressed bytes.
- * With several processes each takes every n-th file. Standard input is a file of which nothing is known before.
+ * Source "file": reads files one after another, a window at a time. An origin is a file, by device, inode, time of birth and path; a position its
+ * decompressed bytes. A file that is shorter than what was read of it has been begun anew: it is another origin, its next generation.
+ * With several processes each takes every n-th file of a list that the first one makes and all others, and their successors, read.
+ * Standard input is a file of which nothing is known before.
  */
 #include <sluice/stage.h>
 
@@ -34,6 +36,7 @@ struct worker {
 	struct sl_decoder *decoder;
 	uint64_t origin;
 	uint64_t position;
+	struct sl_place place;  /* where to go on in it, when it is opened */
 	uint64_t bytes_before;  /* of files that are done */
 	struct sl_context *ctx; /* of the call, for refuse */
 };
@@ -150,29 +153,75 @@ static void refuse(void *user, uint64_t line, const char *reason, const char *te
 		fits < size && fits == sizeof(excerpt) - 1 ? "..." : "");
 }
 
+static bool file_is_live(const void *shared)
+{
+	const struct shared *o = shared;
+
+	for (uint32_t i = 0; i < o->path.count; i++)
+		if (is_stdin(o->path.items[i]))
+			return true;
+	return false;
+}
+
 static int open_stdin(struct sl_context *ctx, struct worker *w)
 {
 	w->name = "standard input";
+	w->place = (struct sl_place){ 0 };
 	w->fd = STDIN_FILENO;
 	w->origin = XXH3_64bits_withSeed(sl_stage_name(ctx), strlen(sl_stage_name(ctx)), 3);
 	return 0;
 }
 
-static int open_regular(struct sl_context *ctx, struct worker *w, const char *path)
+static uint64_t origin_of(const char *path, const struct statx *st, uint64_t generation)
 {
-	struct stat st;
-	uint64_t identity[2];
+	const uint64_t identity[] = { st->stx_dev_major, st->stx_dev_minor, st->stx_ino,
+		(uint64_t)st->stx_btime.tv_sec, st->stx_btime.tv_nsec, generation };
+
+	return XXH3_64bits_withSeed(identity, sizeof(identity), XXH3_64bits(path, strlen(path)));
+}
+
+/* The origin that the file is now, and where to go on in it. */
+static void find_place(
+	struct sl_context *ctx, struct worker *w, const struct statx *st, bool is_plain)
+{
+	uint64_t generation = 0;
+
+	do {
+		w->origin = origin_of(w->name, st, generation++);
+		w->place = (struct sl_place){ 0 };
+	} while (sl_checkpoint(ctx, w->origin, &w->place) && is_plain && S_ISREG(st->stx_mode) &&
+		 w->place.position > st->stx_size);
+}
+
+static int open_regular(struct sl_context *ctx, struct worker *w, const char *path, bool is_plain)
+{
+	struct statx st;
 
 	w->name = path;
 	w->fd = open(path, O_RDONLY | O_CLOEXEC);
-	if (w->fd < 0 || fstat(w->fd, &st) < 0)
+	if (w->fd < 0 || statx(w->fd, "", AT_EMPTY_PATH, STATX_BASIC_STATS | STATX_BTIME, &st) < 0)
 		return sl_error(ctx, -errno, "%s: %s", path, strerrordesc_np(errno));
 	(void)posix_fadvise(w->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	identity[0] = st.st_dev;
-	identity[1] = st.st_ino;
-	w->origin =
-		XXH3_64bits_withSeed(identity, sizeof(identity), XXH3_64bits(path, strlen(path)));
+	find_place(ctx, w, &st, is_plain);
 	return 0;
+}
+
+/* At the place that was found. */
+static int go_on(struct sl_context *ctx, struct worker *w)
+{
+	int r = sl_decoder_seek(w->decoder, w->place.position, w->place.line);
+
+	w->position = w->place.position;
+	if (r == -ENODATA)
+		return sl_error(ctx, r,
+			"%s has become shorter than what was read of it: it was changed; begin "
+			"anew "
+			"with --from-start",
+			w->name);
+	return r < 0 ? sl_error(ctx, r, "%s: %s", w->name,
+			       *sl_decoder_reason(w->decoder) ? sl_decoder_reason(w->decoder)
+							      : strerrordesc_np(-r))
+		     : 0;
 }
 
 static int open_next(struct sl_context *ctx, struct shared *o, struct worker *w)
@@ -182,12 +231,14 @@ static int open_next(struct sl_context *ctx, struct shared *o, struct worker *w)
 	int r = codec_options_resolve(ctx, &o->codec, path, &codec);
 
 	if (r == 0)
-		r = is_stdin(path) ? open_stdin(ctx, w) : open_regular(ctx, w, path);
+		r = is_stdin(path)
+			    ? open_stdin(ctx, w)
+			    : open_regular(ctx, w, path, codec.compression == SL_COMPRESSION_NONE);
 	if (r < 0)
 		return r;
-	w->position = 0;
 	w->decoder = sl_decoder_new(&codec, w->fd, refuse, w, &r);
-	return w->decoder ? 0 : sl_error(ctx, r, "%s: %s", w->name, strerrordesc_np(-r));
+	return w->decoder ? go_on(ctx, w)
+			  : sl_error(ctx, r, "%s: %s", w->name, strerrordesc_np(-r));
 }
 
 static void close_current(struct worker *w)
@@ -228,6 +279,34 @@ static int read_some(struct sl_context *ctx, struct worker *w, struct sl_cut *cu
 	return r;
 }
 
+static bool is_origin(struct sl_context *ctx, struct worker *w, const char *path, uint64_t origin)
+{
+	struct statx st;
+
+	w->name = path;
+	if (is_stdin(path) || statx(AT_FDCWD, path, 0, STATX_BASIC_STATS | STATX_BTIME, &st) < 0)
+		return false;
+	find_place(ctx, w, &st, true);
+	return w->origin == origin;
+}
+
+/* The file in which a cut is to be made again is the next, also when others have come to stand before it. */
+static void find_wanted(struct sl_context *ctx, struct shared *o, struct worker *w, uint64_t origin)
+{
+	size_t i = w->next;
+	char *path;
+
+	while (i < o->files.gl_pathc &&
+		!(is_mine(ctx, i) && is_origin(ctx, w, o->files.gl_pathv[i], origin)))
+		i++;
+	if (i >= o->files.gl_pathc)
+		return;
+	path = o->files.gl_pathv[i];
+	memmove(o->files.gl_pathv + w->next + 1, o->files.gl_pathv + w->next,
+		(i - w->next) * sizeof(path));
+	o->files.gl_pathv[w->next] = path;
+}
+
 static int file_produce(struct sl_context *ctx, void *shared, void *worker, struct sl_cut *cut)
 {
 	struct shared *o = shared;
@@ -235,7 +314,11 @@ static int file_produce(struct sl_context *ctx, void *shared, void *worker, stru
 	int r;
 
 	w->ctx = ctx;
+	if (cut->until && w->decoder && w->origin != cut->origin)
+		close_current(w);
 	find_next(ctx, o, w);
+	if (cut->until && !w->decoder)
+		find_wanted(ctx, o, w, cut->origin);
 	if (!w->decoder && w->next >= o->files.gl_pathc)
 		return SL_END;
 	if (!w->decoder) {
@@ -243,13 +326,16 @@ static int file_produce(struct sl_context *ctx, void *shared, void *worker, stru
 		if (r < 0)
 			return r;
 	}
+	sl_decoder_limit(w->decoder, w->origin == cut->origin ? cut->until : 0);
 	cut->origin = w->origin;
+	cut->name = w->name;
 	cut->start = w->position;
 	cut->end = w->position;
 	r = read_some(ctx, w, cut);
 	if (r < 0)
 		return r;
 	w->position = cut->end;
+	cut->line = sl_decoder_line(w->decoder);
 	sl_progress(ctx, w->bytes_before + sl_decoder_bytes(w->decoder), o->total, "bytes");
 	if (r == SL_DECODE_MORE)
 		return SL_MORE;
@@ -266,9 +352,10 @@ const struct sl_stage sl_stage_source_file = {
 	.name = "file",
 	.role = SL_SOURCE,
 	.summary = "reads files or standard input: csv, ndjson, json, lines, msgpack; gzip, zstd",
-	.flags = SL_ONE_THREAD,
+	.flags = SL_ONE_THREAD | SL_RESUMES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
+	.is_live = file_is_live,
 	.open = file_open,
 	.start = file_start,
 	.produce = file_produce,

@@ -16,6 +16,7 @@ struct worker {
 	uint32_t total;
 	uint64_t position;
 	uint64_t origin;
+	bool has_begun;
 };
 
 static int inline_start(struct sl_context *ctx, void *shared, void *worker)
@@ -29,16 +30,31 @@ static int inline_start(struct sl_context *ctx, void *shared, void *worker)
 	return 0;
 }
 
+static void go_on(struct sl_context *ctx, struct worker *w)
+{
+	struct sl_value key, record;
+	struct sl_place place;
+
+	w->has_begun = true;
+	if (!sl_checkpoint(ctx, w->origin, &place))
+		return;
+	while (w->position < place.position && sl_next(&w->cursor, &key, &record))
+		w->position++;
+}
+
 static int inline_produce(struct sl_context *ctx, void *shared, void *worker, struct sl_cut *cut)
 {
 	struct worker *w = worker;
 	struct sl_value key, record;
 
 	(void)shared;
+	if (!w->has_begun)
+		go_on(ctx, w);
 	cut->origin = w->origin;
 	cut->start = w->position;
-	for (uint32_t i = 0; i < cut->want && cut->out->size < cut->size_max &&
-			     sl_next(&w->cursor, &key, &record);
+	for (uint32_t i = 0;
+		i < cut->want && cut->out->size < cut->size_max &&
+		(cut->until == 0 || w->position < cut->until) && sl_next(&w->cursor, &key, &record);
 		i++) {
 		sl_put_value(cut->out, record);
 		int r = sl_record_done(cut->out);
@@ -60,7 +76,7 @@ const struct sl_stage sl_stage_source_inline = {
 	.name = "inline",
 	.role = SL_SOURCE,
 	.summary = "records that stand in the config",
-	.flags = SL_ONE_PROCESS | SL_ONE_THREAD,
+	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.start = inline_start,

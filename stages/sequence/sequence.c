@@ -20,6 +20,7 @@ struct shared {
 struct worker {
 	uint64_t position;
 	uint64_t origin;
+	bool is_new;
 };
 
 static int sequence_check(struct sl_context *ctx, const void *shared)
@@ -37,20 +38,44 @@ static int sequence_start(struct sl_context *ctx, void *shared, void *worker)
 	struct worker *w = worker;
 
 	(void)shared;
+	w->is_new = true;
 	w->origin = XXH3_64bits_withSeed(sl_stage_name(ctx), strlen(sl_stage_name(ctx)), 2);
 	return 0;
+}
+
+static void go_on(struct sl_context *ctx, const struct shared *o, struct worker *w)
+{
+	struct sl_place place;
+
+	w->is_new = false;
+	if (!sl_checkpoint(ctx, w->origin, &place))
+		return;
+	w->position = place.position;
+	if (o->count != ENDLESS && w->position > (uint64_t)o->count)
+		w->position = (uint64_t)o->count;
+}
+
+static uint64_t how_many(const struct worker *w, const struct sl_cut *cut, uint64_t left)
+{
+	uint64_t fits = cut->size_max / INTEGER_MAX + 1;
+	uint64_t n = left < cut->want ? left : cut->want;
+
+	if (cut->until > w->position && cut->until - w->position <= left)
+		return cut->until - w->position;
+	return n < fits ? n : fits;
 }
 
 static int sequence_produce(struct sl_context *ctx, void *shared, void *worker, struct sl_cut *cut)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
-	uint64_t left = o->count == ENDLESS ? UINT64_MAX : (uint64_t)o->count - w->position;
-	uint64_t fits = cut->size_max / INTEGER_MAX + 1;
-	uint64_t n = left < cut->want ? left : cut->want;
+	uint64_t left, n;
 	char *at;
 
-	n = n < fits ? n : fits;
+	if (w->is_new)
+		go_on(ctx, o, w);
+	left = o->count == ENDLESS ? UINT64_MAX : (uint64_t)o->count - w->position;
+	n = how_many(w, cut, left);
 	at = sl_writer_reserve(cut->out, n * INTEGER_MAX + 1);
 	if (!at)
 		return -ENOMEM;
@@ -78,7 +103,7 @@ const struct sl_stage sl_stage_source_sequence = {
 	.name = "sequence",
 	.role = SL_SOURCE,
 	.summary = "integers in sequence, for load",
-	.flags = SL_ONE_PROCESS | SL_ONE_THREAD,
+	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = sequence_check,

@@ -1,0 +1,405 @@
+/* SPDX-License-Identifier: MIT */
+/* See keeper.h. `lock` is held for a few stores at a time, never over the disk. */
+#include "engine/keeper.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "link/tally.h"
+#include "state/checkpoint.h"
+
+#define INTERVAL_MS 100
+#define RETRY_MS 1000
+#define GROUP 1024 /* cuts in one transaction */
+
+struct keeper {
+	const struct host *host;
+	uint32_t cells;
+	struct cuts *cuts;
+	struct checkpoint *checkpoint; /* the thread's */
+	struct checkpoint *reader;     /* keeper_place's */
+	uint64_t *totals;              /* the thread's: of all cuts in the checkpoint */
+	uint64_t head;                 /* ... and the last of them */
+	struct checkpoint_origin *origins;
+	uint32_t *group;
+	uint32_t next_repeat;
+	pthread_t thread;
+	bool has_thread;
+	bool is_held_up; /* the thread's: said */
+
+	pthread_mutex_t lock; /* of all below, and of taking and freeing slots */
+	pthread_cond_t wake;
+	uint32_t order[CUTS_MAX]; /* slots not in the checkpoint, as they were cut: a ring */
+	char *names[CUTS_MAX];    /* by slot */
+	uint32_t begin, count;
+	bool is_finishing;
+	int failed;
+	struct err err;
+};
+
+/* --- the checkpoint ------------------------------------------------------------------------------- */
+
+/* The settled cuts at the front: their number, slots in keeper->group. */
+static uint32_t collect(struct keeper *keeper)
+{
+	uint32_t count = 0;
+
+	(void)pthread_mutex_lock(&keeper->lock);
+	while (count < GROUP && count < keeper->count) {
+		uint32_t slot = keeper->order[(keeper->begin + count) % CUTS_MAX];
+
+		if (!cuts_tally(keeper->cuts, slot))
+			break;
+		keeper->group[count++] = slot;
+	}
+	(void)pthread_mutex_unlock(&keeper->lock);
+	return count;
+}
+
+/* Where the cuts leave each of their origins; the number of these. */
+static uint32_t merge(struct keeper *keeper, uint32_t count)
+{
+	uint32_t origins = 0;
+
+	for (uint32_t i = 0; i < count; i++) {
+		struct cut cut = cuts_get(keeper->cuts, keeper->group[i]);
+		uint32_t at = origins;
+
+		while (at > 0 && keeper->origins[at - 1].origin != cut.origin)
+			at--;
+		at = at > 0 ? at - 1 : origins++;
+		keeper->origins[at] = (struct checkpoint_origin){
+			.origin = cut.origin,
+			.place = { cut.end, cut.line, cut.is_done },
+			.name = keeper->names[keeper->group[i]],
+		};
+	}
+	return origins;
+}
+
+static void release(struct keeper *keeper, uint32_t count)
+{
+	(void)pthread_mutex_lock(&keeper->lock);
+	for (uint32_t i = 0; i < count; i++) {
+		free(keeper->names[keeper->group[i]]);
+		keeper->names[keeper->group[i]] = NULL;
+		cuts_free(keeper->cuts, keeper->group[i]);
+	}
+	keeper->begin = (keeper->begin + count) % CUTS_MAX;
+	keeper->count -= count;
+	(void)pthread_mutex_unlock(&keeper->lock);
+}
+
+/* Brings the checkpoint forward by a group: their number; 0: none is settled; negative errno: all is as it was. */
+static int advance(struct keeper *keeper, struct err *err)
+{
+	uint32_t count = collect(keeper);
+	uint64_t head;
+	int r;
+
+	if (count == 0)
+		return 0;
+	head = cuts_sequence(keeper->cuts, keeper->group[count - 1]);
+	for (uint32_t i = 0; i < count; i++)
+		tally_add(
+			keeper->totals, cuts_tally(keeper->cuts, keeper->group[i]), keeper->cells);
+	r = checkpoint_put(keeper->checkpoint, keeper->host->run, keeper->origins,
+		merge(keeper, count), head, keeper->totals, keeper->cells, err);
+	if (r < 0) {
+		for (uint32_t i = 0; i < count; i++)
+			tally_subtract(keeper->totals, cuts_tally(keeper->cuts, keeper->group[i]),
+				keeper->cells);
+		return r;
+	}
+	keeper->head = head;
+	release(keeper, count);
+	return (int)count;
+}
+
+/* --- the thread ----------------------------------------------------------------------------------- */
+
+static bool may_pass(int error)
+{
+	return error == -ENOSPC || error == -EBUSY || error == -EIO || error == -EACCES;
+}
+
+static void held_up(struct keeper *keeper, const struct err *err)
+{
+	if (!keeper->is_held_up)
+		log_write(LOG_LEVEL_WARNING, "the checkpoint waits: %s", err->text);
+	keeper->is_held_up = true;
+}
+
+static void goes_on(struct keeper *keeper)
+{
+	if (keeper->is_held_up)
+		log_write(LOG_LEVEL_WARNING, "the checkpoint is written again");
+	keeper->is_held_up = false;
+}
+
+/* Sleeps until there may be something to do; true: the last round has begun. */
+static bool rest(struct keeper *keeper, int64_t ms)
+{
+	struct timespec until;
+	int64_t at = clock_now() + ms * NSEC_PER_MSEC;
+	bool is_finishing;
+
+	until.tv_sec = at / NSEC_PER_SEC;
+	until.tv_nsec = at % NSEC_PER_SEC;
+	(void)pthread_mutex_lock(&keeper->lock);
+	if (!keeper->is_finishing || keeper->is_held_up)
+		(void)pthread_cond_timedwait(&keeper->wake, &keeper->lock, &until);
+	is_finishing = keeper->is_finishing;
+	(void)pthread_mutex_unlock(&keeper->lock);
+	return is_finishing;
+}
+
+static void give_up(struct keeper *keeper, int error, const struct err *err)
+{
+	(void)pthread_mutex_lock(&keeper->lock);
+	keeper->failed = error;
+	keeper->err = *err;
+	(void)pthread_mutex_unlock(&keeper->lock);
+}
+
+static void *keep(void *user)
+{
+	struct keeper *keeper = user;
+	bool is_last = false;
+
+	for (;;) {
+		struct err err = { 0 };
+		int r = advance(keeper, &err);
+
+		if (r < 0 && !may_pass(r)) {
+			give_up(keeper, r, &err);
+			return NULL;
+		}
+		if (r < 0)
+			held_up(keeper, &err);
+		else
+			goes_on(keeper);
+		if (r == 0 && is_last)
+			return NULL;
+		if (r <= 0)
+			is_last = rest(keeper, r < 0 ? RETRY_MS : INTERVAL_MS);
+	}
+}
+
+/* --- opening -------------------------------------------------------------------------------------- */
+
+static int make(struct keeper *keeper, struct err *err)
+{
+	const struct host *host = keeper->host;
+	const char *stage = host->stage->name;
+	int r;
+
+	keeper->totals = calloc(keeper->cells, sizeof(*keeper->totals));
+	keeper->origins = calloc(GROUP, sizeof(*keeper->origins));
+	keeper->group = calloc(GROUP, sizeof(*keeper->group));
+	if (!keeper->totals || !keeper->origins || !keeper->group)
+		return err_set(err, -ENOMEM, "no memory");
+	r = checkpoint_open(host->state, stage, host->instance, host->series, host->graph->shape,
+		&keeper->checkpoint, err);
+	if (r == 0)
+		r = checkpoint_open(host->state, stage, host->instance, host->series,
+			host->graph->shape, &keeper->reader, err);
+	if (r == 0)
+		r = checkpoint_counts(keeper->checkpoint, host->run, &keeper->head, keeper->totals,
+			keeper->cells, err);
+	if (r < 0)
+		return r;
+	return cuts_open(&(struct cuts_for){ .state = host->state,
+				 .stage = stage,
+				 .instance = host->instance,
+				 .run = host->run,
+				 .head = keeper->head,
+				 .shape = host->graph->shape,
+				 .cells = keeper->cells,
+				 .accept_mixed = host->accept_mixed },
+		&keeper->cuts, err);
+}
+
+/* What was settled up to the first cut that was not belongs to the checkpoint; the others stand in the ring. */
+static int take_over(struct keeper *keeper, uint64_t *totals, struct err *err)
+{
+	int r;
+
+	keeper->count = cuts_left(keeper->cuts);
+	for (uint32_t i = 0; i < keeper->count; i++)
+		keeper->order[i] = cuts_slot(keeper->cuts, i);
+	do
+		r = advance(keeper, err);
+	while (r > 0);
+	keeper->next_repeat = cuts_left(keeper->cuts) - keeper->count;
+	tally_add(totals, keeper->totals, keeper->cells);
+	for (uint32_t i = 0; i < keeper->count; i++) {
+		uint32_t slot = keeper->order[(keeper->begin + i) % CUTS_MAX];
+
+		if (cuts_tally(keeper->cuts, slot))
+			tally_add(totals, cuts_tally(keeper->cuts, slot), keeper->cells);
+	}
+	return r;
+}
+
+static int start_thread(struct keeper *keeper, struct err *err)
+{
+	int r = pthread_create(&keeper->thread, NULL, keep, keeper);
+
+	if (r != 0)
+		return err_set(err, -r, "cannot start a thread: %s", err_name(r));
+	keeper->has_thread = true;
+	(void)pthread_setname_np(keeper->thread, "keeper");
+	return 0;
+}
+
+int keeper_open(const struct host *host, uint64_t *totals, struct keeper **ret, struct err *err)
+{
+	struct keeper *keeper = calloc(1, sizeof(*keeper));
+	pthread_condattr_t monotonic;
+	int r;
+
+	if (!keeper)
+		return err_set(err, -ENOMEM, "no memory");
+	keeper->host = host;
+	keeper->cells = tally_size(host->graph);
+	(void)pthread_mutex_init(&keeper->lock, NULL);
+	(void)pthread_condattr_init(&monotonic);
+	(void)pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+	(void)pthread_cond_init(&keeper->wake, &monotonic);
+	(void)pthread_condattr_destroy(&monotonic);
+	r = make(keeper, err);
+	if (r == 0)
+		r = take_over(keeper, totals, err);
+	if (r == 0)
+		r = start_thread(keeper, err);
+	if (r < 0) {
+		keeper_close(keeper);
+		return r;
+	}
+	*ret = keeper;
+	return 0;
+}
+
+static int join(struct keeper *keeper)
+{
+	if (!keeper->has_thread)
+		return 0;
+	(void)pthread_mutex_lock(&keeper->lock);
+	keeper->is_finishing = true;
+	(void)pthread_cond_signal(&keeper->wake);
+	(void)pthread_mutex_unlock(&keeper->lock);
+	(void)pthread_join(keeper->thread, NULL);
+	keeper->has_thread = false;
+	return keeper->failed;
+}
+
+int keeper_finish(struct keeper *keeper, struct err *err)
+{
+	int r = join(keeper);
+
+	return r < 0 ? err_set(err, r, "%s", keeper->err.text) : 0;
+}
+
+void keeper_close(struct keeper *keeper)
+{
+	if (!keeper)
+		return;
+	(void)join(keeper);
+	for (uint32_t i = 0; i < CUTS_MAX; i++)
+		free(keeper->names[i]);
+	cuts_close(keeper->cuts);
+	checkpoint_close(keeper->checkpoint);
+	checkpoint_close(keeper->reader);
+	(void)pthread_mutex_destroy(&keeper->lock);
+	(void)pthread_cond_destroy(&keeper->wake);
+	free(keeper->totals);
+	free(keeper->origins);
+	free(keeper->group);
+	free(keeper);
+}
+
+/* --- the pump's side ------------------------------------------------------------------------------ */
+
+bool keeper_has_repeats(const struct keeper *keeper)
+{
+	return keeper->next_repeat < cuts_left(keeper->cuts);
+}
+
+bool keeper_next_repeat(struct keeper *keeper, struct keeper_repeat *ret)
+{
+	uint32_t slot;
+
+	if (!keeper_has_repeats(keeper))
+		return false;
+	slot = cuts_slot(keeper->cuts, keeper->next_repeat++);
+	*ret = (struct keeper_repeat){
+		.cut = cuts_get(keeper->cuts, slot),
+		.slot = slot,
+		.is_settled = cuts_tally(keeper->cuts, slot) != NULL,
+	};
+	return true;
+}
+
+bool keeper_has_room(struct keeper *keeper, uint32_t cuts)
+{
+	bool has_room;
+
+	(void)pthread_mutex_lock(&keeper->lock);
+	has_room = cuts_free_count(keeper->cuts) > cuts;
+	/* It would look only now and then. */
+	if (cuts_free_count(keeper->cuts) < CUTS_MAX / 2)
+		(void)pthread_cond_signal(&keeper->wake);
+	(void)pthread_mutex_unlock(&keeper->lock);
+	return has_room;
+}
+
+uint32_t keeper_cut(struct keeper *keeper, const struct cut *cut, char *name)
+{
+	uint32_t slot;
+
+	(void)pthread_mutex_lock(&keeper->lock);
+	slot = cuts_take(keeper->cuts, cut);
+	keeper->order[(keeper->begin + keeper->count++) % CUTS_MAX] = slot;
+	keeper->names[slot] = name;
+	(void)pthread_mutex_unlock(&keeper->lock);
+	return slot;
+}
+
+void keeper_name(struct keeper *keeper, uint32_t slot, char *name)
+{
+	(void)pthread_mutex_lock(&keeper->lock);
+	free(keeper->names[slot]);
+	keeper->names[slot] = name;
+	(void)pthread_mutex_unlock(&keeper->lock);
+}
+
+void keeper_settle(struct keeper *keeper, uint32_t slot, const uint64_t *tally)
+{
+	cuts_settle(keeper->cuts, slot, tally);
+}
+
+int keeper_failed(struct keeper *keeper, struct err *err)
+{
+	int r;
+
+	(void)pthread_mutex_lock(&keeper->lock);
+	r = keeper->failed;
+	if (r < 0)
+		*err = keeper->err;
+	(void)pthread_mutex_unlock(&keeper->lock);
+	return r;
+}
+
+int keeper_place(struct keeper *keeper, uint64_t origin, struct sl_place *ret, struct err *err)
+{
+	struct checkpoint_place place;
+	int r = checkpoint_get(keeper->reader, origin, &place, err);
+
+	if (r > 0)
+		*ret = (struct sl_place){ place.position, place.line, place.is_done };
+	return r;
+}

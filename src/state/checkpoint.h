@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Checkpoints: for each origin of each source the position up to which all is settled, and for each source instance what the settled
+ * batches amount to, up to the cut with the sequence `head` (cuts.h). A *series* is what belongs together from one start from nothing to the next:
+ * runs that go on where another ended are of one series. What is of another series is as if it were not there, and forgotten with
+ * the next write. One store per pipeline; a connection is one thread's.
+ */
+#ifndef STATE_CHECKPOINT_H
+#define STATE_CHECKPOINT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+
+struct checkpoint;
+
+struct checkpoint_place {
+	uint64_t position;
+	uint64_t line;
+	bool is_done;
+};
+
+struct checkpoint_origin {
+	uint64_t origin;
+	struct checkpoint_place place;
+	const char *name; /* NULL: as it was */
+};
+
+int checkpoint_open(const char *state, const char *stage, uint32_t instance, uint64_t series,
+	uint64_t shape, struct checkpoint **ret, struct err *err);
+void checkpoint_close(struct checkpoint *checkpoint);
+
+/* 1: *ret; 0: nothing is known of that origin; negative errno. */
+int checkpoint_get(struct checkpoint *checkpoint, uint64_t origin, struct checkpoint_place *ret,
+	struct err *err);
+/*
+ * What the instance knows of that run: 1, *ret_head and the `cells`; 0: nothing. Counts of a graph of another shape are left out.
+ */
+int checkpoint_counts(struct checkpoint *checkpoint, uint64_t run, uint64_t *ret_head,
+	uint64_t *cells, uint32_t cell_count, struct err *err);
+
+/* One transaction: 0, or negative errno and nothing is kept. */
+int checkpoint_put(struct checkpoint *checkpoint, uint64_t run,
+	const struct checkpoint_origin *origins, uint32_t origin_count, uint64_t head,
+	const uint64_t *cells, uint32_t cell_count, struct err *err);
+
+#endif

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Which run this is: STATE/run names the last one and how it ended, so that the next start knows whether to go on in it. A text file of
+ * `key value` lines, replaced as a whole. The supervisor's; stages hear of it in START.
+ */
+#ifndef SUPERVISOR_RESUME_H
+#define SUPERVISOR_RESUME_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "supervisor/plan.h"
+
+enum resume_mode {
+	RESUME_UNFINISHED, /* goes on in a run that did not end; after one that did, from nothing */
+	RESUME_ALWAYS,     /* goes on where the checkpoints stand */
+	RESUME_NEVER,      /* from nothing */
+	RESUME_APART,      /* no run of this pipeline: nothing is written down */
+};
+
+struct resume {
+	uint64_t run;
+	uint64_t series;
+	bool is_resumed;   /* the run was begun before */
+	bool accept_mixed; /* given by the caller */
+};
+
+/* `ret_note`: what to tell a person, "" for nothing. 0 or negative errno. */
+int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *ret, char *ret_note,
+	size_t note_size, struct err *err);
+/* The run has come to its end, or was stopped with all settled. After a failure it is not called. */
+int resume_end(
+	const struct plan *plan, const struct resume *resume, bool is_stopped, struct err *err);
+/* Did the last run end in the middle of its work? */
+bool resume_is_unsettled(const struct plan *plan);
+
+#endif
