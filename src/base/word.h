@@ -13,6 +13,8 @@
  *                                            <- SILENT (neighbour) answers no PING: look at it
  *                                            <- FAILED (text)    why it is about to exit
  *                                            <- TALLY (counts)   a source: all settled batches, once each
+ *   ASK_TALLY                              ->                  a source tells its counts so far
+ *                                            <- TALLY_NOW (counts)
  *                                            <- DONE (how)       exits 0 now
  *
  * Both ends are the same build, so a word is a plain struct. One thread at each end. Never blocks: a full socket
@@ -35,6 +37,8 @@ enum word_type {
 	WORD_FAILED,
 	WORD_TALLY,
 	WORD_DONE,
+	WORD_ASK_TALLY,
+	WORD_TALLY_NOW,
 };
 
 /* How a stream ended. */

@@ -189,3 +189,8 @@ bool origins_are_settled(const struct origins *origins)
 	}
 	return true;
 }
+
+uint64_t origins_floor(const struct origins *origins)
+{
+	return origins->list ? origins->list->prev->floor : 0;
+}

@@ -44,5 +44,7 @@ void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_
 /* Where the origin's next cut must begin; 0: no such origin. */
 uint64_t origins_next(const struct origins *origins, uint64_t id);
 bool origins_are_settled(const struct origins *origins);
+/* The floor of the origin that is read now, as the page shows it; 0: nothing was cut yet. */
+uint64_t origins_floor(const struct origins *origins);
 
 #endif

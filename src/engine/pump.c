@@ -609,12 +609,30 @@ static void stop_source(struct pump *pump)
 	crew_cancel(&pump->crew);
 }
 
+/* An answer that finds no room is left out: who asked has a deadline. */
+static void tell_tally(struct pump *pump)
+{
+	struct word word = {
+		.type = WORD_TALLY_NOW,
+		.stage = pump->host->stage_index,
+		.instance = pump->host->instance,
+		.epoch = pump->host->epoch,
+	};
+
+	(void)word_send(pump->words, &word, pump->totals,
+		tally_size(pump->host->graph) * sizeof(*pump->totals), NULL, 0);
+}
+
 static void hear_word(struct pump *pump, const struct word *word)
 {
 	const struct graph *graph = pump->host->graph;
 
 	if (word->type == WORD_STOP) {
 		stop_source(pump);
+		return;
+	}
+	if (word->type == WORD_ASK_TALLY) {
+		tell_tally(pump);
 		return;
 	}
 	for (uint32_t i = 0; i < pump->inlet_count; i++)
@@ -778,6 +796,7 @@ static void show(struct pump *pump)
 	for (uint32_t i = 0; i < pump->outlet_count; i++)
 		held += outlet_held(pump->outlets[i]);
 	page_set(page->held_bytes, held);
+	page_set(page->settled, origins_floor(pump->origins));
 	page_set(page->queued, pump->ready_count + (pump->order ? order_held(pump->order) : 0));
 	crew_show_cpu(&pump->crew);
 }
