@@ -215,8 +215,6 @@ static int parse(struct loader *loader)
 {
 	bool is_parsed;
 
-	text_check(&loader->text, &loader->problems);
-	loader->problems.raw_count = loader->problems.count;
 	LEAKS_EXPECTED(is_parsed = config_read_string(&loader->config, loader->text.data));
 	if (is_parsed)
 		return 0;
@@ -229,8 +227,11 @@ static int load(struct loader *loader, const char *path, struct graph **ret_grap
 {
 	int r = text_load(&loader->text, &loader->arena, &loader->problems, path);
 
-	if (r == 0)
-		r = parse(loader);
+	if (r < 0)
+		return r;
+	text_check(&loader->text, &loader->problems);
+	loader->problems.raw_count = loader->problems.count;
+	r = parse(loader);
 	if (r < 0)
 		return r;
 	check_keys(loader);
@@ -243,6 +244,25 @@ static int load(struct loader *loader, const char *path, struct graph **ret_grap
 	return loader->problems.error_count > 0 ? -EINVAL : make_graph(loader, ret_graph, err);
 }
 
+static void loader_init(struct loader *loader)
+{
+	problems_init(&loader->problems, &loader->arena);
+	config_init(&loader->config);
+}
+
+/* Reports what was found, or `err` when nothing was and yet `r` is an error. */
+static void loader_fini(
+	struct loader *loader, int r, const struct err *err, load_problem_fn *report, void *user)
+{
+	if (r < 0 && loader->problems.error_count == 0)
+		problems_error(&loader->problems, 0, "%s", err->text[0] ? err->text : err_name(r));
+	problems_report(&loader->problems, &loader->text, report, user);
+	config_destroy(&loader->config);
+	problems_fini(&loader->problems);
+	text_fini(&loader->text);
+	arena_fini(&loader->arena);
+}
+
 int load_config(const char *path, const char *runtime, const struct load_stages *stages,
 	load_problem_fn *report, void *user, struct graph **ret_graph)
 {
@@ -250,15 +270,30 @@ int load_config(const char *path, const char *runtime, const struct load_stages 
 	struct err err = { "" };
 	int r;
 
-	problems_init(&loader.problems, &loader.arena);
-	config_init(&loader.config);
+	loader_init(&loader);
 	r = load(&loader, path, ret_graph, &err);
-	if (r < 0 && loader.problems.error_count == 0)
-		problems_error(&loader.problems, 0, "%s", err.text[0] ? err.text : err_name(r));
-	problems_report(&loader.problems, &loader.text, report, user);
-	config_destroy(&loader.config);
-	problems_fini(&loader.problems);
-	text_fini(&loader.text);
-	arena_fini(&loader.arena);
+	loader_fini(&loader, r, &err, report, user);
+	return r;
+}
+
+int load_name(const char *path, load_problem_fn *report, void *user, char *ret_name, size_t size)
+{
+	struct loader loader = { 0 };
+	struct err err = { "" };
+	int r;
+
+	loader_init(&loader);
+	r = text_load(&loader.text, &loader.arena, &loader.problems, path);
+	if (r == 0)
+		r = parse(&loader);
+	if (r == 0) {
+		resolve_name(&loader);
+		r = loader.arena.error;
+	}
+	if (r == 0 && loader.problems.error_count > 0)
+		r = -EINVAL;
+	if (r == 0)
+		(void)snprintf(ret_name, size, "%s", loader.name);
+	loader_fini(&loader, r, &err, report, user);
 	return r;
 }

@@ -35,4 +35,10 @@ typedef void load_problem_fn(
 int load_config(const char *path, const char *runtime, const struct load_stages *stages,
 	load_problem_fn *report, void *user, struct graph **ret_graph);
 
+/*
+ * Only what the pipeline of `path` is called: for whoever asks a pipeline that runs, and need not know its stages, its environment or
+ * its credentials. As load_config; what is wrong elsewhere in the file is not looked at.
+ */
+int load_name(const char *path, load_problem_fn *report, void *user, char *ret_name, size_t size);
+
 #endif

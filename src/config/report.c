@@ -3,6 +3,7 @@
 #include "config/report.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sysexits.h>
 #include <unistd.h>
 
@@ -68,4 +69,14 @@ int report_check(const char *path, const char *runtime, const struct load_stages
 		(void)fprintf(problems, "%s: cannot hand the graph on: %s\n", path, err_name(r));
 	graph_free(graph);
 	return r < 0 ? EX_IOERR : 0;
+}
+
+int report_name(const char *path, FILE *problems, int fd)
+{
+	struct report report = { .out = problems };
+	char name[64];
+
+	if (load_name(path, print, &report, name, sizeof(name)) < 0)
+		return EX_CONFIG;
+	return write_all(fd, name, strlen(name)) < 0 ? EX_IOERR : 0;
 }

@@ -14,5 +14,7 @@
  */
 int report_check(const char *path, const char *runtime, const struct load_stages *stages,
 	FILE *problems, int graph_fd);
+/* Writes the name of the pipeline to `fd`, or says to `problems` what hides it. An exit status, as above. */
+int report_name(const char *path, FILE *problems, int fd);
 
 #endif

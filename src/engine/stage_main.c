@@ -23,6 +23,7 @@
 
 enum {
 	OPT_CHECK = 256,
+	OPT_NAME,
 	OPT_LIST,
 	OPT_DESCRIBE,
 	OPT_REFERENCE,
@@ -44,6 +45,7 @@ enum {
 /* clang-format off */
 static const struct option options[] = {
 	{ "check",     required_argument, NULL, OPT_CHECK },
+	{ "name",      required_argument, NULL, OPT_NAME },
 	{ "list",      no_argument,       NULL, OPT_LIST },
 	{ "describe",  required_argument, NULL, OPT_DESCRIBE },
 	{ "reference", no_argument,       NULL, OPT_REFERENCE },
@@ -69,6 +71,7 @@ static const char usage[] =
 	"\n"
 	"  --check FILE [--runtime DIR] [--graph-fd N]   print every problem of a config; the "
 	"resolved graph to N\n"
+	"  --name FILE [--graph-fd N]                    only what its pipeline is called; to N\n"
 	"  --list                                        the stages there are\n"
 	"  --describe STAGE                              the options of all stages of that name\n"
 	"  --reference                                   the option reference, as roff\n"
@@ -150,6 +153,9 @@ static int answer(const struct request *request)
 	case OPT_CHECK:
 		return report_check(request->argument, request->runtime, &registry_stages, stderr,
 			request->graph_fd);
+	case OPT_NAME:
+		return report_name(request->argument, stderr,
+			request->graph_fd < 0 ? STDOUT_FILENO : request->graph_fd);
 	case OPT_LIST:
 		describe_list(&registry_stages, stdout);
 		return EXIT_SUCCESS;

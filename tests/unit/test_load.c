@@ -522,6 +522,25 @@ static void a_report_ends_with_the_number_of_errors(void **state)
 	assert_int_equal(fclose(problems), 0);
 }
 
+static void the_name_needs_nothing_else_to_be_right(void **state)
+{
+	char name[64] = "";
+
+	write_file("or ders.v2.conf", "stages = { read = { source = \"nonsense\"; path = "
+				      "\"${NOWHERE_SET}\"; }; };\n");
+	assert_int_equal(load_name("or ders.v2.conf", say, *state, name, sizeof(name)), 0);
+	assert_string_equal(name, "or_ders");
+	write_file("a.conf", "name = \"shop\";\n");
+	assert_int_equal(load_name("a.conf", say, *state, name, sizeof(name)), 0);
+	assert_string_equal(name, "shop");
+	write_file("a.conf", "name = \"../shop\";\n");
+	assert_int_equal(load_name("a.conf", say, *state, name, sizeof(name)), -EINVAL);
+	write_file("a.conf", "name = \n");
+	assert_int_equal(load_name("a.conf", say, *state, name, sizeof(name)), -EINVAL);
+	assert_true(load_name("nowhere.conf", say, *state, name, sizeof(name)) < 0);
+	assert_string_equal(name, "shop");
+}
+
 #define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, enter, leave)
 
 int main(void)
@@ -543,6 +562,7 @@ int main(void)
 		IN_FOLDER(integers_in_strings_and_comments_are_left_alone),
 		IN_FOLDER(deep_nesting_ends_with_a_message),
 		IN_FOLDER(a_report_ends_with_the_number_of_errors),
+		IN_FOLDER(the_name_needs_nothing_else_to_be_right),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
