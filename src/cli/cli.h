@@ -24,7 +24,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe, cli_advise,
-	cli_dead;
+	cli_dead, cli_status, cli_drain, cli_stop, cli_audit;
 
 void cli_help(const struct cli_command *command, FILE *file);
 /* "sluice run: TEXT; see `sluice run --help`" to stderr; CLI_USAGE. */
@@ -46,6 +46,8 @@ struct cli_options {
 	int resume;
 	int from_start;
 	int accept_mixed;
+	int json;
+	int no_wait;
 	int was_stopped; /* run_plan: by a signal */
 };
 

@@ -1,21 +1,26 @@
 # cli: one file per subcommand, and the daemon.
-SUPERVISOR_LIBS = libsupervisor.a libgraph.a libvalue.a libbase.a $(SYSTEMD_LIBS) $(XXHASH_LIBS) $(MSGPUCK_LIBS)
+SUPERVISOR_LIBS = libsupervisor.a libgraph.a libvalue.a libbase.a $(SYSTEMD_LIBS) $(JANSSON_LIBS) $(XXHASH_LIBS) $(MSGPUCK_LIBS) -lm
 
 bin_PROGRAMS += sluice
-sluice_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+sluice_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS) $(LIBCURL_CFLAGS)
 sluice_SOURCES = \
 	src/cli/advice.c src/cli/advice.h \
 	src/cli/advise.c \
 	src/cli/ask.c \
+	src/cli/audit.c \
 	src/cli/check.c \
 	src/cli/cli.h \
+	src/cli/client.c src/cli/client.h \
 	src/cli/dead.c \
 	src/cli/main.c \
 	src/cli/replay.c src/cli/replay.h \
 	src/cli/run.c src/cli/run.h \
 	src/cli/sample.c src/cli/sample.h \
-	src/cli/show.c src/cli/show.h
-sluice_LDADD = $(SUPERVISOR_LIBS) -lm
+	src/cli/show.c src/cli/show.h \
+	src/cli/status.c \
+	src/cli/stop.c
+# Of libtask only curl.c, which loads libcurl when it is asked.
+sluice_LDADD = libtask.a $(SUPERVISOR_LIBS)
 
 sbin_PROGRAMS += sluiced
 sluiced_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)

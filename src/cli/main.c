@@ -10,7 +10,7 @@
 #include "base/units.h"
 
 static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
-	&cli_describe, &cli_advise, &cli_dead };
+	&cli_describe, &cli_advise, &cli_dead, &cli_status, &cli_drain, &cli_stop, &cli_audit };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -45,7 +45,9 @@ enum {
 	OPT_ALL,
 	OPT_RESUME,
 	OPT_FROM_START,
-	OPT_ACCEPT_MIXED
+	OPT_ACCEPT_MIXED,
+	OPT_JSON,
+	OPT_NO_WAIT
 };
 
 #define FOR_DEFAULT (10 * NSEC_PER_SEC)
@@ -65,6 +67,8 @@ static const struct option long_options[] = {
 	{ "resume", no_argument, NULL, OPT_RESUME },
 	{ "from-start", no_argument, NULL, OPT_FROM_START },
 	{ "accept-mixed", no_argument, NULL, OPT_ACCEPT_MIXED },
+	{ "json", no_argument, NULL, OPT_JSON },
+	{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
 	{ 0 },
 };
 /* clang-format on */
@@ -128,6 +132,12 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 		return 0;
 	case OPT_ACCEPT_MIXED:
 		o->accept_mixed = 1;
+		return 0;
+	case OPT_JSON:
+		o->json = 1;
+		return 0;
+	case OPT_NO_WAIT:
+		o->no_wait = 1;
 		return 0;
 	case OPT_WITH_SINKS:
 		o->with_sinks = 1;

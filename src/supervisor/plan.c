@@ -41,27 +41,28 @@ const char *plan_stage_program(void)
 
 /* --- the check ---------------------------------------------------------------------------------- */
 
-static void exec_check(const char *file, const char *runtime, int graph_fd)
+static void exec_question(const char *question, const char *file, const char *runtime, int fd)
 {
 	char fd_text[16];
-	const char *argv[8] = { "sluice-stage", "--check", file, "--graph-fd", fd_text };
+	const char *argv[8] = { "sluice-stage", question, file, "--graph-fd", fd_text };
 	sigset_t none;
 
-	(void)snprintf(fd_text, sizeof(fd_text), "%d", graph_fd);
+	(void)snprintf(fd_text, sizeof(fd_text), "%d", fd);
 	if (runtime) {
 		argv[5] = "--runtime";
 		argv[6] = runtime;
 	}
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
-	(void)fcntl(graph_fd, F_SETFD, 0);
+	(void)fcntl(fd, F_SETFD, 0);
 	(void)execv(plan_stage_program(), (char *const *)argv);
 	(void)dprintf(STDERR_FILENO, "cannot run %s: %s\n", plan_stage_program(), err_name(errno));
 	_exit(127);
 }
 
-/* 0: the graph is in `graph_fd`; -EINVAL: the config is wrong. */
-static int run_check(const char *file, const char *runtime, int graph_fd, struct err *err)
+/* Asks sluice-stage. 0: the answer is in `fd`; -EINVAL: the config is wrong. */
+static int ask_about(
+	const char *question, const char *file, const char *runtime, int fd, struct err *err)
 {
 	pid_t pid = fork();
 	int status;
@@ -69,7 +70,7 @@ static int run_check(const char *file, const char *runtime, int graph_fd, struct
 	if (pid < 0)
 		return err_set(err, -errno, "cannot fork: %s", err_name(errno));
 	if (pid == 0)
-		exec_check(file, runtime, graph_fd);
+		exec_question(question, file, runtime, fd);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return err_set(
@@ -135,30 +136,47 @@ static int find_state(struct plan *plan, const char *option)
 	return r < 0 ? r : 0;
 }
 
-static int find_runtime(struct plan *plan, const char *option)
+static int find_runtime(char *runtime, const char *name, const char *option)
 {
 	char own[64];
 	int r;
 
 	if (option)
-		return compose(plan->runtime, option, "", "");
+		return compose(runtime, option, "", "");
 	(void)snprintf(own, sizeof(own), "/sluice-%u/", (unsigned)getuid());
-	r = from_environment(plan->runtime, "RUNTIME_DIRECTORY", "", "");
+	r = from_environment(runtime, "RUNTIME_DIRECTORY", "", "");
 	if (r == 0)
-		r = from_environment(
-			plan->runtime, "XDG_RUNTIME_DIR", "/sluice/", plan->graph->name);
+		r = from_environment(runtime, "XDG_RUNTIME_DIR", "/sluice/", name);
 	if (r == 0)
-		r = from_environment(plan->runtime, "TMPDIR", own, plan->graph->name);
+		r = from_environment(runtime, "TMPDIR", own, name);
 	if (r == 0)
-		r = compose(plan->runtime, "/tmp", own, plan->graph->name);
+		r = compose(runtime, "/tmp", own, name);
 	return r < 0 ? r : 0;
 }
 
 /* The kernel takes 107 bytes of a socket's path. */
-static int check_sockets(const struct plan *plan, struct err *err)
+static int check_socket(const char *path, int size, struct err *err)
 {
 	size_t limit = sizeof(((struct sockaddr_un *)NULL)->sun_path) - 1;
 
+	if ((size_t)size <= limit)
+		return 0;
+	return err_set(err, -ENAMETOOLONG,
+		"the socket path %s has %d bytes, and the kernel takes %zu: give a shorter folder "
+		"with --runtime",
+		path, size, limit);
+}
+
+static int check_control_socket(const char *runtime, struct err *err)
+{
+	char path[PATH_MAX + 32];
+
+	return check_socket(
+		path, snprintf(path, sizeof(path), "%s/" PLAN_CONTROL_SOCKET, runtime), err);
+}
+
+static int check_sockets(const struct plan *plan, struct err *err)
+{
 	for (uint32_t s = 0; s < plan->graph->stage_count; s++) {
 		const struct graph_stage *stage = &plan->graph->stages[s];
 
@@ -166,14 +184,73 @@ static int check_sockets(const struct plan *plan, struct err *err)
 			char path[PATH_MAX + 128];
 			int size = snprintf(path, sizeof(path), "%s/%s.%s.%u", plan->runtime,
 				stage->name, stage->ports[p], stage->processes - 1);
+			int r = check_socket(path, size, err);
 
-			if ((size_t)size > limit)
-				return err_set(err, -ENAMETOOLONG,
-					"the socket path %s has %d bytes, and the kernel takes "
-					"%zu: give a shorter folder with --runtime",
-					path, size, limit);
+			if (r < 0)
+				return r;
 		}
 	}
+	return check_control_socket(plan->runtime, err);
+}
+
+/* What the pipeline of `file` is called, into `name`. */
+static int ask_name(const char *file, char *name, size_t size, struct err *err)
+{
+	_cleanup_close_ int fd = memfd_create("sluice-name", MFD_CLOEXEC);
+	ssize_t n;
+	int r;
+
+	if (fd < 0)
+		return err_set(err, -errno, "no memory file: %s", err_name(errno));
+	r = ask_about("--name", file, NULL, fd, err);
+	if (r < 0)
+		return r;
+	n = pread(fd, name, size - 1, 0);
+	name[n > 0 ? n : 0] = '\0';
+	return n > 0 ? 0 : err_set(err, -EBADMSG, "%s was given no name", file);
+}
+
+static void name_by_stem(const char *file, char *name, size_t size)
+{
+	const char *slash = strrchr(file, '/');
+	const char *base = slash ? slash + 1 : file;
+
+	(void)snprintf(name, size, "%.*s", (int)strcspn(base, "."), base);
+}
+
+/* Where the service has it, if the user's own place has none. */
+static void try_service(struct plan_place *place)
+{
+	char path[PATH_MAX + 32];
+
+	(void)snprintf(path, sizeof(path), "%s/" PLAN_CONTROL_SOCKET, place->runtime);
+	if (access(path, F_OK) == 0)
+		return;
+	(void)snprintf(path, sizeof(path), "/run/sluice/%s/" PLAN_CONTROL_SOCKET, place->name);
+	if (access(path, F_OK) == 0)
+		(void)snprintf(
+			place->runtime, sizeof(place->runtime), "/run/sluice/%s", place->name);
+}
+
+int plan_find(const char *file, const char *runtime, struct plan_place *ret_place, struct err *err)
+{
+	struct plan_place place;
+	int r = 0;
+
+	if (runtime)
+		name_by_stem(file, place.name, sizeof(place.name));
+	else
+		r = ask_name(file, place.name, sizeof(place.name), err);
+	if (r < 0)
+		return r;
+	if (find_runtime(place.runtime, place.name, runtime) < 0)
+		return err_set(err, -ENAMETOOLONG, "the path of the runtime folder is too long");
+	r = check_control_socket(place.runtime, err);
+	if (r < 0)
+		return r;
+	if (!runtime)
+		try_service(&place);
+	*ret_place = place;
 	return 0;
 }
 
@@ -186,12 +263,13 @@ int plan_make(const char *file, const char *state, const char *runtime, struct p
 
 	if (graph_fd < 0)
 		return err_set(err, -errno, "no memory file: %s", err_name(errno));
-	r = run_check(file, runtime, graph_fd, err);
+	r = ask_about("--check", file, runtime, graph_fd, err);
 	if (r == 0)
 		r = read_graph(graph_fd, &plan.graph, err);
 	if (r < 0)
 		return r;
-	if (find_state(&plan, state) < 0 || find_runtime(&plan, runtime) < 0)
+	if (find_state(&plan, state) < 0 ||
+		find_runtime(plan.runtime, plan.graph->name, runtime) < 0)
 		r = err_set(
 			err, -ENAMETOOLONG, "the path of the state or runtime folder is too long");
 	else
@@ -306,6 +384,10 @@ int plan_lock(struct plan *plan, struct err *err)
 /* Sockets outlive the processes that bound them; only the holder of the lock may remove them. */
 static void remove_sockets(const struct plan *plan)
 {
+	char control[PATH_MAX + 32];
+
+	(void)snprintf(control, sizeof(control), "%s/" PLAN_CONTROL_SOCKET, plan->runtime);
+	(void)unlink(control);
 	for (uint32_t s = 0; s < plan->graph->stage_count; s++) {
 		const struct graph_stage *stage = &plan->graph->stages[s];
 

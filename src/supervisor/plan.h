@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "config/graph.h"
 
+#define PLAN_CONTROL_SOCKET "control.sock" /* in the runtime folder: see control.h */
+
 struct plan {
 	struct graph *graph;
 	char state[PATH_MAX]; /* folders; exist after plan_lock */
@@ -29,6 +31,17 @@ int plan_make(const char *file, const char *state, const char *runtime, struct p
 int plan_lock(struct plan *plan, struct err *err);
 /* Removes the sockets, releases the locks, frees the graph. */
 void plan_fini(struct plan *plan);
+
+/* Where a pipeline that may be running is to be asked: found without its stages, its environment or a lock. */
+struct plan_place {
+	char name[64];
+	char runtime[PATH_MAX];
+};
+/*
+ * As plan_make, but only the file's `name` needs to be right; with `runtime` the file is not read, and its stem stands for the
+ * name. Where no socket is there, but one is in /run/sluice/NAME, that of the service is meant.
+ */
+int plan_find(const char *file, const char *runtime, struct plan_place *ret_place, struct err *err);
 
 /* The path of sluice-stage: beside this program, else where it was installed. */
 const char *plan_stage_program(void);

@@ -24,7 +24,9 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "link/tally.h"
+#include "supervisor/audit.h"
 #include "supervisor/child.h"
+#include "supervisor/control.h"
 
 #define TICK_USEC 200000
 #define USEC_PER_NSEC 1000
@@ -34,6 +36,7 @@ struct supervisor {
 	struct supervisor_view view;
 	sd_event *event;
 	sd_event_source *tick;
+	struct control *control; /* NULL: nobody can ask */
 	int graph_fd;
 	int shared_fd; /* page_shared */
 	struct resume resume;
@@ -405,6 +408,12 @@ static void hear_word(struct child *child, const struct word *word, size_t size)
 		break;
 	case WORD_TALLY:
 		keep_tally(child, s->payload, size);
+		control_hear_tally(
+			s->control, (uint32_t)(child - s->children), true, s->payload, size);
+		break;
+	case WORD_TALLY_NOW:
+		control_hear_tally(
+			s->control, (uint32_t)(child - s->children), false, s->payload, size);
 		break;
 	case WORD_DONE:
 		next = child_next(child->state, CHILD_DONE);
@@ -490,6 +499,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 
 	for (uint32_t i = 0; i < s->child_count; i++)
 		watch_child(&s->children[i], now);
+	control_tick(s->control);
 	if (s->view.tick)
 		s->view.tick(s->view.user, s);
 	(void)sd_event_source_set_time(source, usec + TICK_USEC);
@@ -502,18 +512,30 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	struct supervisor *s = user;
 
 	(void)source;
-	if (s->is_stopping) {
-		fail(s, "stopped at once by a second %s: what was not settled is lost to this run",
-			info->ssi_signo == SIGINT ? "Ctrl-C" : "SIGTERM");
-		return 0;
-	}
+	if (s->is_stopping)
+		supervisor_stop(
+			s, info->ssi_signo == SIGINT ? "a second Ctrl-C" : "a second SIGTERM");
+	else
+		supervisor_drain(s);
+	return 0;
+}
+
+void supervisor_drain(struct supervisor *s)
+{
+	if (s->is_stopping || s->is_failing)
+		return;
 	s->is_stopping = true;
 	if (s->view.stopping)
 		s->view.stopping(s->view.user);
 	for (uint32_t i = 0; i < s->child_count; i++)
 		if (stage_of(&s->children[i])->role == SL_SOURCE)
 			child_say(&s->children[i], WORD_STOP, NULL);
-	return 0;
+}
+
+void supervisor_stop(struct supervisor *s, const char *by)
+{
+	s->is_stopping = true;
+	fail(s, "stopped at once by %s: what was not settled is lost to this run", by);
 }
 
 /* --- beginning ---------------------------------------------------------------------------------- */
@@ -628,6 +650,25 @@ static bool sum_tallies(struct supervisor *s)
 	return is_whole;
 }
 
+/* A pipeline whose data move must not end because nobody can ask how it does. */
+static void open_control(struct supervisor *s)
+{
+	struct err err = { 0 };
+
+	if (control_open(s, s->plan, s->event, &s->control, &err) < 0)
+		say_line(s, LOG_LEVEL_WARNING, NULL,
+			"no control socket, so `sluice status` cannot ask: %s", err.text);
+}
+
+static void close_control(struct supervisor *s)
+{
+	struct supervisor_result result;
+
+	supervisor_result(s, &result);
+	control_close(s->control, &result);
+	s->control = NULL;
+}
+
 int supervisor_run(const struct plan *plan, struct supervisor_start start,
 	const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err)
 {
@@ -655,6 +696,7 @@ int supervisor_run(const struct plan *plan, struct supervisor_start start,
 	/* Downstream first: by the time a source is ready, who it feeds is on the way. */
 	for (uint32_t i = s->child_count; i > 0 && !s->is_failing; i--)
 		spawn(&s->children[i - 1]);
+	open_control(s);
 	r = sd_event_loop(s->event);
 	if (s->view.tick)
 		s->view.tick(s->view.user, s);
@@ -667,6 +709,7 @@ int supervisor_run(const struct plan *plan, struct supervisor_start start,
 		supervisor_free(s);
 		return r;
 	}
+	close_control(s);
 	*ret_supervisor = s;
 	return 0;
 }
@@ -677,6 +720,7 @@ void supervisor_free(struct supervisor *supervisor)
 		return;
 	for (uint32_t i = 0; supervisor->children && i < supervisor->child_count; i++)
 		child_fini(&supervisor->children[i]);
+	control_close(supervisor->control, NULL);
 	supervisor->tick = sd_event_source_unref(supervisor->tick);
 	supervisor->event = sd_event_unref(supervisor->event);
 	if (supervisor->graph_fd >= 0)
@@ -692,36 +736,6 @@ void supervisor_free(struct supervisor *supervisor)
 }
 
 /* --- results ------------------------------------------------------------------------------------ */
-
-/* The two laws of conservation; the first that does not hold goes into `text`. */
-static bool find_leak(const struct graph *graph, const uint64_t *tally, char *text, size_t size)
-{
-	for (uint32_t i = 0; i < graph->link_count; i++) {
-		uint64_t sent = tally[tally_sent(i)];
-		uint64_t received = tally[tally_received(i)];
-
-		if (sent == received)
-			continue;
-		(void)snprintf(text, size, "leak: %s sent %llu records to %s, which received %llu",
-			graph->stages[graph->links[i].upstream].name, (unsigned long long)sent,
-			graph->stages[graph->links[i].downstream].name,
-			(unsigned long long)received);
-		return true;
-	}
-	for (uint32_t i = 0; i < graph->stage_count; i++) {
-		uint64_t in = 0;
-		uint64_t out = tally[tally_consumed(graph, i)] + tally[tally_dead(graph, i)];
-
-		for (uint32_t l = 0; l < graph->stages[i].input_count; l++)
-			in += tally[tally_received(graph->stages[i].inputs[l])];
-		if (graph->stages[i].role == SL_SOURCE || in == out)
-			continue;
-		(void)snprintf(text, size, "leak: %s received %llu records and answered for %llu",
-			graph->stages[i].name, (unsigned long long)in, (unsigned long long)out);
-		return true;
-	}
-	return false;
-}
 
 static bool has_dead(const struct graph *graph, const uint64_t *tally)
 {
@@ -748,12 +762,36 @@ void supervisor_result(const struct supervisor *supervisor, struct supervisor_re
 		ret->end = SUPERVISOR_FAILED;
 		(void)snprintf(ret->reason, sizeof(ret->reason),
 			"a source gave no account of what it read");
-	} else if (find_leak(graph, supervisor->tally, ret->reason, sizeof(ret->reason))) {
+	} else if (audit_find_leak(graph, supervisor->tally, ret->reason, sizeof(ret->reason))) {
 		ret->end = SUPERVISOR_FAILED;
 	} else {
 		ret->end =
 			has_dead(graph, supervisor->tally) ? SUPERVISOR_DEAD : SUPERVISOR_SETTLED;
 	}
+}
+
+struct supervisor_now supervisor_now(const struct supervisor *supervisor)
+{
+	return (struct supervisor_now){
+		.state = supervisor->is_failing    ? SUPERVISOR_FAILING
+			 : supervisor->is_stopping ? SUPERVISOR_STOPPING
+			 : supervisor->is_ready    ? SUPERVISOR_RUNNING
+						   : SUPERVISOR_STARTING,
+		.run = supervisor->run,
+		.started_ns = supervisor->started_ns,
+		.reason = supervisor->reason,
+		.tally = supervisor->tally,
+	};
+}
+
+bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i)
+{
+	struct child *child = &supervisor->children[i];
+
+	if (stage_of(child)->role != SL_SOURCE || child->state != CHILD_RUNNING || child->words < 0)
+		return false;
+	child_say(child, WORD_ASK_TALLY, NULL);
+	return true;
 }
 
 const struct graph *supervisor_graph(const struct supervisor *supervisor)

@@ -67,6 +67,32 @@ int supervisor_run(const struct plan *plan, struct supervisor_start start,
 void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret);
 void supervisor_free(struct supervisor *supervisor);
 
+/* --- for control.c ------------------------------------------------------------------------------ */
+
+enum supervisor_state {
+	SUPERVISOR_STARTING, /* not all stages are ready */
+	SUPERVISOR_RUNNING,
+	SUPERVISOR_STOPPING, /* drains */
+	SUPERVISOR_FAILING,  /* the processes are being killed */
+};
+
+/* Borrowed from the supervisor until anything happens to it. */
+struct supervisor_now {
+	enum supervisor_state state;
+	uint64_t run;
+	int64_t started_ns;    /* monotonic */
+	const char *reason;    /* of FAILING */
+	const uint64_t *tally; /* of those sources that have finished */
+};
+
+struct supervisor_now supervisor_now(const struct supervisor *supervisor);
+/* Sources stop, what was read is settled, the end. A second time: nothing. */
+void supervisor_drain(struct supervisor *supervisor);
+/* Everything ends now; `by` says who wants it: "a second Ctrl-C". */
+void supervisor_stop(struct supervisor *supervisor, const char *by);
+/* Asks child i for its counts: WORD_TALLY_NOW. False: it is no source that could tell. */
+bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i);
+
 const struct graph *supervisor_graph(const struct supervisor *supervisor);
 uint32_t supervisor_child_count(const struct supervisor *supervisor);
 struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i);

@@ -1,10 +1,18 @@
 # supervisor: one process per instance, and nothing of the data.
 noinst_LIBRARIES += libsupervisor.a
 libsupervisor_a_CPPFLAGS = $(AM_CPPFLAGS) -DSLUICE_LIBEXECDIR='"$(pkglibexecdir)"'
-libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
+libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(MICROHTTPD_CFLAGS) $(JANSSON_CFLAGS)
+# Without MICROHTTPD_LIBS: mhd.c loads it.
 libsupervisor_a_SOURCES = \
+	src/supervisor/audit.c src/supervisor/audit.h \
 	src/supervisor/child.c src/supervisor/child.h \
+	src/supervisor/control.c src/supervisor/control.h src/supervisor/control_room.h \
+	src/supervisor/metrics.c \
+	src/supervisor/mhd.c src/supervisor/mhd.h \
 	src/supervisor/plan.c src/supervisor/plan.h \
 	src/supervisor/policy.c src/supervisor/policy.h \
 	src/supervisor/resume.c src/supervisor/resume.h \
+	src/supervisor/rates.c src/supervisor/rates.h \
+	src/supervisor/routes.c \
+	src/supervisor/status.c src/supervisor/status.h \
 	src/supervisor/supervisor.c src/supervisor/supervisor.h

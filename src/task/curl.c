@@ -15,7 +15,8 @@
 
 /* clang-format off */
 #define FUNCTIONS(X)                                                                                  \
-	X(easy_cleanup) X(easy_getinfo) X(easy_init) X(easy_reset) X(easy_setopt) X(easy_strerror)    \
+	X(easy_cleanup) X(easy_getinfo) X(easy_init) X(easy_perform) X(easy_reset) X(easy_setopt)     \
+	X(easy_strerror)                                                                              \
 	X(free) X(global_init)                                                                        \
 	X(multi_add_handle) X(multi_assign) X(multi_cleanup) X(multi_info_read) X(multi_init)         \
 	X(multi_remove_handle) X(multi_setopt) X(multi_socket_action)                                 \
@@ -86,6 +87,11 @@ void curl_easy_cleanup(CURL *easy)
 {
 	if (easy)
 		real.easy_cleanup(easy);
+}
+
+CURLcode curl_easy_perform(CURL *easy)
+{
+	return real.easy_perform(easy);
 }
 
 void curl_easy_reset(CURL *easy)
