@@ -382,6 +382,24 @@ void keeper_settle(struct keeper *keeper, uint32_t slot, const uint64_t *tally)
 	cuts_settle(keeper->cuts, slot, tally);
 }
 
+void keeper_set_ended(struct keeper *keeper, enum word_how how)
+{
+	cuts_set_ended(keeper->cuts, (int)how);
+}
+
+bool keeper_has_ended(struct keeper *keeper, enum word_how *ret_how)
+{
+	int how;
+
+	if (!cuts_has_ended(keeper->cuts, &how))
+		return false;
+	*ret_how = (enum word_how)how;
+	if (how != WORD_HOW_STOP || keeper->host->epoch > 1)
+		return true;
+	cuts_set_ended(keeper->cuts, -1);
+	return false;
+}
+
 int keeper_failed(struct keeper *keeper, struct err *err)
 {
 	int r;

@@ -12,6 +12,7 @@
 #ifndef ENGINE_KEEPER_H
 #define ENGINE_KEEPER_H
 
+#include "base/word.h"
 #include "engine/host.h"
 #include "state/cuts.h"
 
@@ -37,6 +38,13 @@ uint32_t keeper_cut(struct keeper *keeper, const struct cut *cut, char *name);
 void keeper_settle(struct keeper *keeper, uint32_t slot, const uint64_t *tally);
 /* The name of a cut that is made again. Taken. */
 void keeper_name(struct keeper *keeper, uint32_t slot, char *name);
+
+/*
+ * All is settled, and the sentinels are about to be sent: a successor must not cut anything more in this run. What was stopped goes on with
+ * the next supervisor.
+ */
+void keeper_set_ended(struct keeper *keeper, enum word_how how);
+bool keeper_has_ended(struct keeper *keeper, enum word_how *ret_how);
 
 /* 0, or why the checkpoints cannot be kept any more. */
 int keeper_failed(struct keeper *keeper, struct err *err);

@@ -707,6 +707,8 @@ static bool outlets_are_done(const struct pump *pump)
 
 static void end_outlets(struct pump *pump)
 {
+	if (pump->keeper)
+		keeper_set_ended(pump->keeper, pump->how);
 	for (uint32_t i = 0; i < pump->outlet_count; i++)
 		outlet_end(pump->outlets[i], pump->how);
 	for (uint32_t i = 0; i < pump->inlet_count; i++)
@@ -938,6 +940,7 @@ static int pump_open(struct pump *pump, const char *runtime, struct err *err)
 		if (r < 0)
 			return r;
 		host->keeper = pump->keeper;
+		pump->is_source_done = keeper_has_ended(pump->keeper, &pump->how);
 	}
 	r = open_links(pump, err);
 	return r < 0 ? r : crew_start(host, &pump->crew, err);

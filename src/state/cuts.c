@@ -21,7 +21,9 @@ struct header {
 	uint64_t magic;
 	uint64_t cells;
 	uint64_t shape;
-	uint64_t reserved[5];
+	_Atomic uint64_t ended; /* 0, or how + 1, of ended_run */
+	_Atomic uint64_t ended_run;
+	uint64_t reserved[3];
 };
 
 struct slot {
@@ -281,4 +283,19 @@ void cuts_settle(struct cuts *cuts, uint32_t index, const uint64_t *cells)
 void cuts_free(struct cuts *cuts, uint32_t slot)
 {
 	cuts->free[cuts->free_count++] = slot;
+}
+
+void cuts_set_ended(struct cuts *cuts, int how)
+{
+	atomic_store(&cuts->header->ended, 0);
+	atomic_store(&cuts->header->ended_run, cuts->run);
+	atomic_store(&cuts->header->ended, (uint64_t)(how + 1));
+}
+
+bool cuts_has_ended(const struct cuts *cuts, int *ret_how)
+{
+	uint64_t ended = atomic_load(&cuts->header->ended);
+
+	*ret_how = (int)ended - 1;
+	return ended > 0 && atomic_load(&cuts->header->ended_run) == cuts->run;
 }

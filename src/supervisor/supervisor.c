@@ -777,7 +777,7 @@ struct supervisor_now supervisor_now(const struct supervisor *supervisor)
 			 : supervisor->is_stopping ? SUPERVISOR_STOPPING
 			 : supervisor->is_ready    ? SUPERVISOR_RUNNING
 						   : SUPERVISOR_STARTING,
-		.run = supervisor->run,
+		.run = supervisor->resume.run,
 		.started_ns = supervisor->started_ns,
 		.reason = supervisor->reason,
 		.tally = supervisor->tally,
