@@ -203,6 +203,9 @@ const char *sl_stage_name(const struct sl_context *ctx);
 /* "PIPELINE/STAGE": the stage's name among all that may write to one place. */
 const char *sl_full_name(const struct sl_context *ctx);
 
+/* The run reads only what has come since the one before, which came to its end. */
+bool sl_goes_on(const struct sl_context *ctx);
+
 enum sl_level { SL_LOG_ERROR = 3, SL_LOG_WARNING = 4, SL_LOG_INFO = 6, SL_LOG_DEBUG = 7 };
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

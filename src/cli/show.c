@@ -278,6 +278,8 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n",
 		result->is_stopped ? "stopped" : "done", elapsed,
 		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");
+	if (result->is_stopped)
+		(void)fprintf(stderr, "`sluice run %s` goes on from here\n", graph->file);
 	if (has_letters)
 		(void)fprintf(
 			stderr, "what was given up is kept: sluice dead list %s\n", graph->file);

@@ -55,6 +55,13 @@ const char *sl_full_name(const struct sl_context *ctx)
 	return callback_of(ctx)->host->full_name;
 }
 
+bool sl_goes_on(const struct sl_context *ctx)
+{
+	const struct host *host = callback_of(ctx)->host;
+
+	return host->run != host->series;
+}
+
 struct sl_identity sl_batch_identity(const struct sl_batch *batch)
 {
 	const struct batch_head *head = &batch->head;

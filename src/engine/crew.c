@@ -117,7 +117,7 @@ bool crew_has_started(struct crew *crew)
 	return has_started;
 }
 
-int crew_has_failed(struct crew *crew, struct err *err, bool *ret_final)
+int crew_has_failed(struct crew *crew, struct err *err, int *ret_error, bool *ret_final)
 {
 	bool has_failed;
 
@@ -126,6 +126,7 @@ int crew_has_failed(struct crew *crew, struct err *err, bool *ret_final)
 	if (has_failed) {
 		*err = crew->err;
 		*ret_final = crew->is_final;
+		*ret_error = crew->error;
 	}
 	(void)pthread_mutex_unlock(&crew->lock);
 	return has_failed;

@@ -78,6 +78,7 @@ struct crew {
 	bool is_complete; /* with is_finishing: end, not stop */
 	bool has_failed;
 	bool is_final;  /* with has_failed: restarting would not help */
+	int error;      /* with has_failed: a negative errno */
 	struct err err; /* with has_failed */
 };
 
@@ -90,7 +91,7 @@ void crew_give(struct crew *crew, struct job *job);
 void crew_collect(struct crew *crew, struct job **ret_begun, struct job **ret_done);
 bool crew_has_started(struct crew *crew);
 /* 1 and the text: a worker failed and its process must exit; *ret_final: for good. */
-int crew_has_failed(struct crew *crew, struct err *err, bool *ret_final);
+int crew_has_failed(struct crew *crew, struct err *err, int *ret_error, bool *ret_final);
 /* A source was told to stop: whatever its workers wait for answers -ECANCELED. Any thread. */
 void crew_cancel(struct crew *crew);
 /* After the last job: every worker commits, runs finish and stop, and ends. */

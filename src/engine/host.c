@@ -128,12 +128,13 @@ static int stage_open(struct host *host, struct callback *callback, struct schem
 	return r;
 }
 
-static int say_failed(int words, const struct host *host, const struct err *err)
+static int say_failed(int words, const struct host *host, int error, const struct err *err)
 {
 	struct word word = { .type = WORD_FAILED,
 		.stage = host->stage_index,
 		.instance = host->instance,
-		.how = 1 };
+		.how = 1,
+		.error = (uint32_t)-error };
 
 	(void)word_send(words, &word, err->text, strlen(err->text), NULL, 0);
 	return EXIT_FAILURE;
@@ -157,13 +158,15 @@ int host_main(int words)
 	struct schema_bound *bound = NULL;
 	struct callback callback;
 	struct err err = { 0 };
-	int status;
+	int r, status;
 
 	if (receive_start(words, &start) < 0)
 		return EXIT_FAILURE;
-	if (host_init(&host, &start, &graph, &err) < 0 ||
-		stage_open(&host, &callback, &bound, &err) < 0) {
-		status = say_failed(words, &host, &err);
+	r = host_init(&host, &start, &graph, &err);
+	if (r == 0)
+		r = stage_open(&host, &callback, &bound, &err);
+	if (r < 0) {
+		status = say_failed(words, &host, r, &err);
 	} else {
 		status = pump_run(&host, words, start.folders);
 		if (host.impl->close)

@@ -69,17 +69,23 @@ struct pump {
 /* --- failing ------------------------------------------------------------------------------------ */
 
 /* Says why and ends the process at once: what it had begun is given to another. */
-static void pump_die(struct pump *pump, const char *reason, bool is_final)
+static void pump_die_of(struct pump *pump, int error, const char *reason, bool is_final)
 {
 	struct word word = {
 		.type = WORD_FAILED,
 		.stage = pump->host->stage_index,
 		.instance = pump->host->instance,
 		.how = is_final,
+		.error = (uint32_t)-error,
 	};
 
 	(void)word_send(pump->words, &word, reason, strnlen(reason, WORD_PAYLOAD_MAX), NULL, 0);
 	_exit(EXIT_FAILURE);
+}
+
+static void pump_die(struct pump *pump, const char *reason, bool is_final)
+{
+	pump_die_of(pump, 0, reason, is_final);
 }
 
 static void on_failed(void *user, const char *reason)
@@ -360,6 +366,7 @@ static void read_crew(struct pump *pump)
 	struct job *begun, *done, *next;
 	struct err err;
 	bool is_final;
+	int error;
 
 	crew_collect(&pump->crew, &begun, &done);
 	for (struct job *job = begun; job; job = job->next_begun)
@@ -369,8 +376,8 @@ static void read_crew(struct pump *pump)
 		next = job->next_in_list;
 		job_back(pump, job);
 	}
-	if (crew_has_failed(&pump->crew, &err, &is_final))
-		pump_die(pump, err.text, is_final);
+	if (crew_has_failed(&pump->crew, &err, &error, &is_final))
+		pump_die_of(pump, error, err.text, is_final);
 }
 
 static bool gates_are_open(const struct pump *pump)

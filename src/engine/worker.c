@@ -50,6 +50,7 @@ void worker_fail(struct crew *crew, struct callback *callback, int error)
 	if (!crew->has_failed) {
 		crew->has_failed = true;
 		crew->is_final = callback->must_stop;
+		crew->error = error;
 		crew->err = *err;
 	}
 	(void)pthread_mutex_unlock(&crew->lock);

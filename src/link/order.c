@@ -107,7 +107,7 @@ static bool lane_may_begin(
 	};
 	const struct lane *other;
 
-	if (head->after_origin == 0 || head->again || lane->next > head->id.start)
+	if (head->after_origin == 0 || lane->next > head->id.start)
 		return true;
 	if (floors_get(order->env->floors, head->after_origin) >= head->after_end)
 		return true;

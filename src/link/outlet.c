@@ -571,6 +571,9 @@ static int receive_settled(struct outlet *outlet, struct edge *edge, struct outl
 	duty = find_duty(outlet, edge, peer, &settled.id);
 	if (!duty || duty->peer != peer)
 		return 0; /* an empty batch that filled a hole */
+	/* ... and the batch itself is on its way once more, to the same peer: it will answer for itself. */
+	if (settled.received == 0 && duty->batch->head.count > 0)
+		return 0;
 	if (count_settled(outlet, duty, &settled) < 0)
 		return -EBADMSG;
 	if (remember_settled(outlet, edge, peer, &settled.id) < 0)

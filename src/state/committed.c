@@ -17,13 +17,22 @@ static const char *const steps[] = {
 	"CREATE TABLE marks (instance INTEGER PRIMARY KEY, run INTEGER NOT NULL, mark BLOB)",
 };
 
-enum statement { HAS, ADD, PASS, MARK, RECALL, FORGET, STATEMENT_COUNT };
+enum statement { HAS, ADD, RAISE, PASS, MARK, RECALL, FORGET, STATEMENT_COUNT };
 
+/*
+ * The row of an origin with path 0 and start 0 is its floor: whatever ends below that was committed, and is forgotten. Without it a late copy
+ * of what is forgotten would be taken for new.
+ */
 static const char *const texts[STATEMENT_COUNT] = {
 	[HAS] = "SELECT dead FROM batches WHERE run = ?1 AND origin = ?2 AND path = ?3 AND start = "
-		"?4",
+		"?4 UNION ALL SELECT 0 FROM batches WHERE run = ?1 AND origin = ?2 AND path = 0 "
+		"AND start = 0 AND stop >= ?5",
 	[ADD] = "INSERT OR IGNORE INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-	[PASS] = "DELETE FROM batches WHERE run <> ?1 OR (origin = ?2 AND stop <= ?3)",
+	[RAISE] =
+		"INSERT INTO batches VALUES (?1, ?2, 0, 0, ?3, 0) ON CONFLICT (run, origin, path, "
+		"start) DO UPDATE SET stop = max(stop, excluded.stop)",
+	[PASS] =
+		"DELETE FROM batches WHERE run <> ?1 OR (origin = ?2 AND stop <= ?3 AND path <> 0)",
 	[MARK] = "INSERT INTO marks VALUES (?1, ?2, ?3) ON CONFLICT (instance) DO UPDATE SET run = "
 		 "?2, "
 		 "mark = ?3",
@@ -101,7 +110,7 @@ int committed_has(
 {
 	int r;
 
-	BIND(c, HAS, id->run, id->origin, id->path, id->start);
+	BIND(c, HAS, id->run, id->origin, id->path, id->start, id->end);
 	r = step(c, HAS, err);
 	if (r > 0) {
 		*ret_dead = (uint64_t)sqlite3_column_int64(c->statements[HAS], 0);
@@ -135,8 +144,11 @@ int committed_add(
 	const struct batch_id *id = &head->id;
 	int r;
 
+	BIND(c, RAISE, id->run, id->origin, head->floor);
+	r = step(c, RAISE, err);
 	BIND(c, PASS, id->run, id->origin, head->floor);
-	r = step(c, PASS, err);
+	if (r == 0)
+		r = step(c, PASS, err);
 	BIND(c, ADD, id->run, id->origin, id->path, id->start, id->end, dead);
 	if (r == 0)
 		r = step(c, ADD, err);

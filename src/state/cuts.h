@@ -16,7 +16,7 @@
 
 #include "base/err.h"
 
-#define CUTS_MAX 8192
+#define CUTS_MAX 4096
 
 struct cut {
 	uint64_t run;

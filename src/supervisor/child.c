@@ -155,6 +155,7 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 	child->epoch++;
 	child->reason[0] = '\0';
 	child->said_final = false;
+	child->error = 0;
 	child->was_ready = false;
 	page_set(child->page->pump_beat_ns, 0);
 	(void)plan_stage_program(); /* resolved before the fork */

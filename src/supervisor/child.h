@@ -30,6 +30,8 @@ struct child {
 	enum word_how how;       /* of DONE */
 	bool was_ready;          /* this process */
 	bool said_final;         /* FAILED: restarting would not help */
+	int error;               /* FAILED: positive errno; 0: none */
+	int64_t full_said_ns;    /* when it was said that its disk is full */
 	char reason[1024];       /* FAILED: its text; or why we killed it */
 	char line[LOG_LINE_MAX]; /* of stderr, incomplete */
 	size_t line_size;

@@ -109,12 +109,11 @@ static const char *find_forgetful(const struct graph *graph)
 
 static struct last begin_anew(uint64_t series)
 {
-	struct last last = {
-		.how = RUNNING, .run = random_number(), .series = series ? series : random_number()
-	};
+	struct last last = { .how = RUNNING, .run = random_number() };
 	time_t now = time(NULL);
 	struct tm tm;
 
+	last.series = series ? series : last.run;
 	(void)strftime(last.begun, sizeof(last.begun), "%Y-%m-%d %H:%M:%S", localtime_r(&now, &tm));
 	return last;
 }
@@ -160,7 +159,7 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 	ret->is_resumed = false;
 	if (mode == RESUME_APART) {
 		ret->run = random_number();
-		ret->series = random_number();
+		ret->series = ret->run;
 		return 0;
 	}
 	r = read_last(plan, &last, err);

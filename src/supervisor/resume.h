@@ -21,7 +21,7 @@ enum resume_mode {
 
 struct resume {
 	uint64_t run;
-	uint64_t series;
+	uint64_t series;   /* the number of its first run */
 	bool is_resumed;   /* the run was begun before */
 	bool accept_mixed; /* given by the caller */
 };

@@ -30,6 +30,8 @@
 
 #define TICK_USEC 200000
 #define USEC_PER_NSEC 1000
+#define FULL_WAIT (1 * NSEC_PER_SEC)
+#define FULL_QUIET (60 * NSEC_PER_SEC)
 
 struct supervisor {
 	const struct plan *plan;
@@ -240,6 +242,25 @@ static const char *describe_death(
 	return text;
 }
 
+static bool is_full(int error)
+{
+	return error == ENOSPC || error == EDQUOT;
+}
+
+/* A full disk is nobody's fault, and passes: its deaths are not counted. */
+static void wait_for_space(struct child *child, const char *why)
+{
+	int64_t now = clock_now();
+
+	child->state = child_next(child->state, CHILD_DEATH);
+	child->restarts++;
+	if (child->full_said_ns == 0 || now - child->full_said_ns > FULL_QUIET)
+		say_line(child->supervisor, LOG_LEVEL_WARNING, child,
+			"%s; it is tried again every second until there is space", why);
+	child->full_said_ns = now;
+	spawn_later(child, FULL_WAIT);
+}
+
 /* One that was killed before it was ready has done nothing yet; one that says why it cannot start would say it again. */
 static void child_died(struct child *child, const char *why, bool by_signal)
 {
@@ -248,6 +269,10 @@ static void child_died(struct child *child, const char *why, bool by_signal)
 	char wait_text[32], within_text[32];
 	int64_t wait_ns;
 
+	if (s->is_ready && (stage->flags & SL_RESUMES) && is_full(child->error)) {
+		wait_for_space(child, why);
+		return;
+	}
 	if (child->said_final || (!child->was_ready && !by_signal)) {
 		child->state = child_next(child->state, CHILD_GIVE_UP);
 		fail(s, "%s: %s", child->name, why);
@@ -405,6 +430,7 @@ static void hear_word(struct child *child, const struct word *word, size_t size)
 			(void)snprintf(child->reason, sizeof(child->reason), "%.*s", (int)size,
 				s->payload);
 		child->said_final = word->how;
+		child->error = (int)word->error;
 		break;
 	case WORD_TALLY:
 		keep_tally(child, s->payload, size);

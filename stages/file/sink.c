@@ -34,6 +34,7 @@ struct worker {
 	int fd;
 	struct sl_encoder *encoder;
 	struct sl_writer mark;
+	bool has_data;     /* of this run */
 	bool is_published; /* by a predecessor, which died right after it */
 };
 
@@ -181,6 +182,7 @@ static int go_on(
 	r = sl_encoder_restore(w->encoder, fields[0]);
 	if (r < 0 || w->is_published)
 		return r == -EINVAL ? no_mark(ctx, o) : r;
+	w->has_data = length > 0;
 	if (ftruncate(w->fd, (off_t)length) < 0 || lseek(w->fd, 0, SEEK_END) < 0)
 		return sl_error(ctx, -errno, "cannot cut %s: %s", o->part, strerrordesc_np(errno));
 	return 0;
@@ -221,6 +223,7 @@ static int64_t file_write(
 	const struct shared *o = shared;
 	struct worker *w = worker;
 
+	w->has_data = true;
 	return writer_write(ctx, w->encoder, o->target, in);
 }
 
@@ -260,6 +263,11 @@ static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool 
 	/* Who goes on with the run goes on with the file. */
 	if (!complete)
 		return 0;
+	/* Nothing new: what was published before stays. */
+	if (!o->append && !w->has_data && sl_goes_on(ctx)) {
+		(void)unlink(o->part);
+		return 0;
+	}
 	r = sl_encoder_finish(w->encoder);
 	if (r < 0)
 		return sl_error(

@@ -36,6 +36,8 @@ struct worker {
 	sqlite3_stmt *recall; /* how many records of it were refused */
 	sqlite3_stmt *dead;   /* says so */
 	sqlite3_stmt *forget;
+	sqlite3_stmt *raise; /* an origin's floor */
+	sqlite3_stmt *below; /* is a position below it? */
 	struct sl_writer json;
 	bool is_open; /* a transaction */
 };
@@ -108,8 +110,15 @@ static int prepare_ledger(struct sl_context *ctx, const struct shared *o, struct
 			" WHERE sink = ? AND run = ? AND origin = ? AND path = ? AND start = ?" },
 		{ &w->dead, "UPDATE " LEDGER " SET dead = ?6 WHERE sink = ?1 AND run = ?2"
 			    " AND origin = ?3 AND path = ?4 AND start = ?5" },
-		{ &w->forget, "DELETE FROM " LEDGER
-			      " WHERE sink = ?1 AND (run <> ?2 OR (origin = ?3 AND stop <= ?4))" },
+		{ &w->forget, "DELETE FROM " LEDGER " WHERE sink = ?1 AND (run <> ?2 OR (origin = "
+			      "?3 AND stop <= ?4 AND path <> 0))" },
+		{ &w->raise, "INSERT INTO " LEDGER " (sink, run, origin, path, start, stop)"
+			     " VALUES (?1, ?2, ?3, 0, 0, ?4) ON CONFLICT DO UPDATE SET stop = "
+			     "max(stop, excluded.stop)" },
+		{ &w->below,
+			"SELECT 1 FROM " LEDGER
+			" WHERE sink = ?1 AND run = ?2 AND origin = ?3 AND path = 0 AND start = 0"
+			" AND stop >= ?4" },
 	};
 	int r = run(ctx, o, w, ledger_table);
 
@@ -152,6 +161,8 @@ static void sqlite_stop(struct sl_context *ctx, void *shared, void *worker)
 	(void)sqlite3_finalize(w->recall);
 	(void)sqlite3_finalize(w->dead);
 	(void)sqlite3_finalize(w->forget);
+	(void)sqlite3_finalize(w->raise);
+	(void)sqlite3_finalize(w->below);
 	(void)sqlite3_close_v2(w->db);
 	columns_fini(&w->columns);
 	sl_writer_fini(&w->json);
@@ -176,15 +187,28 @@ static int step_once(sqlite3_stmt *s)
 	return code;
 }
 
-/* What lies below the floor will not come again; nor will what another run left behind. */
+static void bind_position(
+	struct sl_context *ctx, sqlite3_stmt *s, const struct sl_identity *id, uint64_t position)
+{
+	(void)sqlite3_bind_text(s, 1, sl_full_name(ctx), -1, SQLITE_STATIC);
+	(void)sqlite3_bind_int64(s, 2, (int64_t)id->run);
+	(void)sqlite3_bind_int64(s, 3, (int64_t)id->origin);
+	(void)sqlite3_bind_int64(s, 4, (int64_t)position);
+}
+
+/* What lies below the floor is not needed again: its names are forgotten, the floor is not; nor what another run left behind. */
 static int forget(struct sl_context *ctx, const struct shared *o, struct worker *w,
 	const struct sl_identity *id)
 {
-	(void)sqlite3_bind_text(w->forget, 1, sl_full_name(ctx), -1, SQLITE_STATIC);
-	(void)sqlite3_bind_int64(w->forget, 2, (int64_t)id->run);
-	(void)sqlite3_bind_int64(w->forget, 3, (int64_t)id->origin);
-	(void)sqlite3_bind_int64(w->forget, 4, (int64_t)id->floor);
+	bind_position(ctx, w->forget, id, id->floor);
 	return step_once(w->forget) == SQLITE_DONE ? 0 : failed(ctx, o, w);
+}
+
+static int raise_floor(struct sl_context *ctx, const struct shared *o, struct worker *w,
+	const struct sl_identity *id)
+{
+	bind_position(ctx, w->raise, id, id->floor);
+	return step_once(w->raise) == SQLITE_DONE ? 0 : failed(ctx, o, w);
 }
 
 /* 1: it is new, and noted; 0: it is here already, with *ret_dead of its records refused. */
@@ -193,6 +217,12 @@ static int note(struct sl_context *ctx, const struct shared *o, struct worker *w
 {
 	int code;
 
+	/* A late copy of what is forgotten already; nobody counts it. */
+	*ret_dead = 0;
+	bind_position(ctx, w->below, id, id->end);
+	code = step_once(w->below);
+	if (code != SQLITE_DONE)
+		return code == SQLITE_ROW ? 0 : failed(ctx, o, w);
 	bind_identity(ctx, w->note, id);
 	(void)sqlite3_bind_int64(w->note, 6, (int64_t)id->end);
 	if (step_once(w->note) != SQLITE_DONE)
@@ -310,6 +340,8 @@ static int64_t sqlite_write(
 	if (!w->is_open)
 		r = run(ctx, o, w, "BEGIN IMMEDIATE");
 	w->is_open = w->is_open || r == 0;
+	if (r == 0)
+		r = raise_floor(ctx, o, w, &id);
 	if (r == 0)
 		r = forget(ctx, o, w, &id);
 	if (r == 0)

@@ -38,7 +38,8 @@ class Place:
     def start(self, *arguments, program="sluice", **more):
         process = subprocess.Popen(
             [BUILD / program, *arguments], cwd=self.path, env=self.env, text=True,
-            stdin=more.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+            stdin=more.pop("stdin", subprocess.DEVNULL), stdout=subprocess.PIPE, stderr=more.pop("stderr", subprocess.PIPE),
+            **more)
         self.running.append(process)
         return process
 

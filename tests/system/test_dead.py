@@ -180,10 +180,10 @@ def test_a_full_disk_stops_it(bench):
     import subprocess
     folder = bench.path / "full"
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "none", folder], capture_output=True).returncode != 0:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], capture_output=True).returncode != 0:
         pytest.skip("no mount here")
     try:
-        feed(bench, [{"id": n, "reject": True, "pad": "x" * 2000} for n in range(1000)])
+        feed(bench, [{"id": n, "reject": True, "pad": "x" * 2000} for n in range(4000)])
         bench.write("p.conf", pipeline())
         code, _, err = bench.sluice("run", "p.conf", "--state", str(folder))
         assert code == 1
