@@ -10,6 +10,8 @@
  *   PEER_GONE (neighbour, epoch)             ->                  it was *reaped*: give its batches again
  *   PEER_DONE (neighbour, how)               ->                  it finished; it will not come back
  *   STOP                                     ->                  a source reads no more
+ *   PAUSE, RESUME                            ->                  a source reads no more for now; goes on
+ *                                            <- PAUSED           ... and all that it read is settled
  *                                            <- SILENT (neighbour) answers no PING: look at it
  *                                            <- FAILED (text)    why it is about to exit
  *                                            <- TALLY (counts)   a source: all settled batches, once each
@@ -33,6 +35,9 @@ enum word_type {
 	WORD_PEER_GONE,
 	WORD_PEER_DONE,
 	WORD_STOP,
+	WORD_PAUSE,
+	WORD_RESUME,
+	WORD_PAUSED,
 	WORD_SILENT,
 	WORD_FAILED,
 	WORD_TALLY,

@@ -41,6 +41,7 @@ struct host {
 	const char *state;     /* folder */
 	char full_name[256];   /* "orders/save" */
 	atomic_bool stopping;  /* a source reads no more */
+	atomic_bool pausing;   /* ... for now */
 
 	pthread_mutex_t dead_lock;
 	struct dead *dead; /* dead_lock; opened by the first who needs it */

@@ -38,6 +38,7 @@ struct pump {
 	enum instance_state state;
 	enum word_how how; /* how the input ended */
 	bool is_source_done;
+	bool has_paused; /* said so */
 
 	struct crew crew;
 	struct outlet **outlets; /* one per port */
@@ -236,7 +237,7 @@ static void job_done_source(struct pump *pump, struct job *job)
 
 	/* A source that ends before it has made all cuts again is asked once more, and says so. */
 	if (!pump->is_source_done &&
-		(job->is_canceled ||
+		((job->is_canceled && atomic_load(&pump->host->stopping)) ||
 			(job->is_end && !(pump->keeper && keeper_has_repeats(pump->keeper))))) {
 		pump->is_source_done = true;
 		pump->how = job->is_end ? WORD_HOW_END : WORD_HOW_STOP;
@@ -477,10 +478,11 @@ static void source_stops(struct pump *pump)
 static void hand_out_cuts(struct pump *pump)
 {
 	bool is_stopping = atomic_load(&pump->host->stopping);
+	bool is_held = is_stopping || atomic_load(&pump->host->pausing);
 
 	/* What was read by a predecessor is settled first, stop or no stop. */
 	while (!pump->is_source_done && pump->in_work < CUTS_AHEAD &&
-		(!is_stopping || (pump->keeper && keeper_has_repeats(pump->keeper))) &&
+		(!is_held || (pump->keeper && keeper_has_repeats(pump->keeper))) &&
 		gates_are_open(pump))
 		give_cut(pump);
 	if (is_stopping)
@@ -634,9 +636,20 @@ static void hear_word(struct pump *pump, const struct word *word)
 {
 	const struct graph *graph = pump->host->graph;
 
-	if (word->type == WORD_STOP) {
+	switch (word->type) {
+	case WORD_STOP:
 		stop_source(pump);
 		return;
+	case WORD_PAUSE:
+		atomic_store(&pump->host->pausing, true);
+		pump->has_paused = false;
+		crew_cancel(&pump->crew);
+		return;
+	case WORD_RESUME:
+		atomic_store(&pump->host->pausing, false);
+		return;
+	default:
+		break;
 	}
 	if (word->type == WORD_ASK_TALLY) {
 		tell_tally(pump);
@@ -776,6 +789,17 @@ static void live(struct pump *pump)
 	}
 }
 
+/* A source that reads no more for now says when all is settled; one that has ended is settled anyway. */
+static void see_paused(struct pump *pump)
+{
+	if (!atomic_load(&pump->host->pausing) || pump->has_paused || pump->in_work > 0 ||
+		pump->unsettled > 0 || pump->state == INSTANCE_STARTING ||
+		(pump->keeper && keeper_has_repeats(pump->keeper) && !pump->is_source_done))
+		return;
+	pump->has_paused = true;
+	say(pump, WORD_PAUSED, NULL, 0);
+}
+
 /* --- the loop ----------------------------------------------------------------------------------- */
 
 static void add_item(struct pump *pump, void *socket, int fd)
@@ -879,6 +903,7 @@ static void turn(struct pump *pump)
 	hand_out(pump);
 	see_blocked(pump);
 	live(pump);
+	see_paused(pump);
 	tick(pump);
 }
 

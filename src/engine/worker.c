@@ -215,6 +215,29 @@ static int cut_again(struct worker *worker, struct job *job)
 	return r;
 }
 
+/* A source that was cancelled may wait again in its last callbacks. */
+static void forget_cancel(void)
+{
+	struct loop *loop = loop_of_thread();
+
+	if (loop)
+		loop->root.is_canceled = false;
+}
+
+static bool is_held(const struct worker *worker)
+{
+	const struct host *host = worker->crew->host;
+
+	return atomic_load(&host->stopping) || atomic_load(&host->pausing);
+}
+
+/* A pause that cancelled a wait is over, or the cut was begun in it. */
+static void forget_pause(const struct worker *worker)
+{
+	if (!atomic_load(&worker->crew->host->stopping))
+		forget_cancel();
+}
+
 static int produce(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
@@ -225,6 +248,7 @@ static int produce(struct worker *worker, struct job *job)
 	};
 	worker->callback.cut = &job->cut;
 	worker->callback.repeat = job->is_repeat ? &job->repeat : NULL;
+	forget_pause(worker);
 	r = attempt_rate(host, &worker->callback.context, worker->owed);
 	worker->owed = 0;
 	if (r < 0)
@@ -246,7 +270,7 @@ static int run_source(struct worker *worker, struct job *job)
 	if (job->is_canceled)
 		return 0;
 	r = produce(worker, job);
-	if (r == -ECANCELED && atomic_load(&host->stopping)) {
+	if (r == -ECANCELED && is_held(worker)) {
 		job->is_canceled = true;
 		sl_writer_reset(&worker->writers[0]);
 		return 0;
@@ -526,8 +550,10 @@ static void on_nudge(struct loop *loop)
 {
 	const struct worker *worker = loop->setup->user;
 
+	/* What a predecessor had read is read again, pause or no pause. */
 	if (worker->crew->host->impl->role == SL_SOURCE &&
-		atomic_load(&worker->crew->host->stopping))
+		(atomic_load(&worker->crew->host->stopping) ||
+			(atomic_load(&worker->crew->host->pausing) && !worker->callback.repeat)))
 		task_cancel(&loop->root);
 }
 
@@ -572,15 +598,6 @@ static int begin(struct worker *worker)
 	(void)pthread_mutex_unlock(&worker->crew->lock);
 	worker_wake_pump(worker->crew);
 	return 0;
-}
-
-/* A source that was cancelled may wait again in its last callbacks. */
-static void forget_cancel(void)
-{
-	struct loop *loop = loop_of_thread();
-
-	if (loop)
-		loop->root.is_canceled = false;
 }
 
 static int end(struct worker *worker)
