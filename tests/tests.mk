@@ -17,6 +17,7 @@ UNIT_TESTS = \
 	tests/unit/test_spans \
 	tests/unit/test_states \
 	tests/unit/test_status \
+	tests/unit/test_suspects \
 	tests/unit/test_sync \
 	tests/unit/test_task \
 	tests/unit/test_timers \
@@ -56,6 +57,9 @@ tests_unit_test_status_SOURCES = tests/unit/test_status.c
 tests_unit_test_status_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_status_LDADD = libsupervisor.a $(LINK_TEST_LIBS) $(JANSSON_LIBS) -lm
 nodist_EXTRA_tests_unit_test_status_SOURCES = dummy.cxx
+tests_unit_test_suspects_SOURCES = tests/unit/test_suspects.c
+tests_unit_test_suspects_LDADD = libsupervisor.a libengine.a libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
+nodist_EXTRA_tests_unit_test_suspects_SOURCES = dummy.cxx
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx

@@ -23,6 +23,9 @@ void callback_init(struct callback *callback, struct host *host, struct page_wor
 	callback->cut = NULL;
 	callback->repeat = NULL;
 	callback->index = 0;
+	callback->kind = PAGE_WORK_NONE;
+	callback->part = NULL;
+	callback->places = NULL;
 	callback->attempts = 1;
 	callback->dead = 0;
 	callback->must_stop = false;
@@ -121,7 +124,7 @@ static int open_dead(struct callback *callback, bool may_make)
 /* Of a record in the batch; of a copy, or of none, how many were refused before it, beyond all records. */
 static uint32_t find_index(const struct callback *callback, struct sl_value record)
 {
-	const struct sl_batch *batch = callback->batch;
+	const struct sl_batch *batch = callback->part ? callback->part : callback->batch;
 	uint32_t low = 0, high = batch->head.count;
 
 	if (callback->host->impl->transform)
@@ -131,13 +134,13 @@ static uint32_t find_index(const struct callback *callback, struct sl_value reco
 		const char *at = batch->data + batch->index[middle];
 
 		if (at == record.data)
-			return middle;
+			return callback->places ? callback->places[middle] : middle;
 		if (at < record.data)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return batch->head.count + (uint32_t)callback->dead;
+	return callback->batch->head.count + (uint32_t)callback->dead;
 }
 
 static void name_letter(

@@ -18,6 +18,7 @@ void job_free(struct job *job)
 	free(job->outputs);
 	free(job->origin_name);
 	delivery_free(job->delivery);
+	free(job->quarantine);
 	free(job);
 }
 
@@ -75,6 +76,14 @@ void crew_cancel(struct crew *crew)
 {
 	for (uint32_t i = 0; i < crew->worker_count; i++)
 		nudge(&crew->workers[i]);
+}
+
+void crew_put_back(struct crew *crew, struct job *job)
+{
+	job->next_in_list = crew->todo.head;
+	if (!crew->todo.head)
+		crew->todo.tail = &job->next_in_list;
+	crew->todo.head = job;
 }
 
 void crew_give(struct crew *crew, struct job *job)

@@ -28,12 +28,15 @@ struct job {
 	size_t size_max;           /* source: bytes */
 	bool is_repeat;            /* source: the cut was made before */
 	struct keeper_repeat repeat;
+	struct quarantine *quarantine; /* NULL: nothing is known of the batch */
 
 	/* of a transform that takes single records: crew->lock */
 	bool is_begun;
 	uint32_t next; /* the first record that nobody has taken */
 	uint32_t left; /* records that are not done */
 	struct segment *segments;
+	uint32_t tried; /* suspected records that were taken, each alone */
+	bool is_apart;  /* one of them is in work */
 
 	/* answered */
 	struct outlet_output *outputs; /* one per port; NULL for a sink */
@@ -86,6 +89,8 @@ struct crew {
 int crew_start(struct host *host, struct crew *crew, struct err *err);
 /* Under the lock: there is something in todo. */
 void crew_rouse(struct crew *crew);
+/* Under the lock: the job is the first in todo again. */
+void crew_put_back(struct crew *crew, struct job *job);
 void crew_give(struct crew *crew, struct job *job);
 /* Takes what has come back since: the two lists are the caller's. */
 void crew_collect(struct crew *crew, struct job **ret_begun, struct job **ret_done);

@@ -3,8 +3,10 @@ noinst_LIBRARIES += libengine.a
 libengine_a_CPPFLAGS = $(AM_CPPFLAGS) -DSLUICE_STAGE_DIR='"$(pkglibdir)/stages"'
 libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS) $(SQLITE_CFLAGS)
 libengine_a_SOURCES = \
+	src/engine/alone.c src/engine/alone.h \
 	src/engine/attempt.c src/engine/attempt.h \
 	src/engine/callback.c \
+	src/engine/crash.c src/engine/crash.h \
 	src/engine/crew.c src/engine/crew.h \
 	src/engine/host.c src/engine/host.h \
 	src/engine/keeper.c src/engine/keeper.h \
@@ -14,6 +16,7 @@ libengine_a_SOURCES = \
 	src/engine/modules.c src/engine/modules.h \
 	src/engine/output.c src/engine/output.h \
 	src/engine/pump.c src/engine/pump.h \
+	src/engine/quarantine.c src/engine/quarantine.h \
 	src/engine/registry.c src/engine/registry.h \
 	src/engine/segment.c src/engine/segment.h \
 	src/engine/tasks.c src/engine/tasks.h \

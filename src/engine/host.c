@@ -14,6 +14,7 @@
 #include "base/cleanup.h"
 #include "base/word.h"
 #include "config/schema.h"
+#include "engine/crash.h"
 #include "engine/pump.h"
 #include "engine/registry.h"
 
@@ -104,6 +105,7 @@ static int host_init(
 		return err_set(err, r, "cannot map the shared page: %s", err_name(r));
 	for (int i = 0; i < PAGE_WORKERS_MAX; i++)
 		page_set(host->page->workers[i].state, PAGE_IDLE);
+	crash_start(host);
 	return 0;
 }
 

@@ -37,11 +37,12 @@ struct host {
 	void *shared; /* the stage's shared struct */
 	struct page *page;
 	struct page_shared *shared_page;
-	struct keeper *keeper; /* of a source that resumes; NULL */
-	const char *state;     /* folder */
-	char full_name[256];   /* "orders/save" */
-	atomic_bool stopping;  /* a source reads no more */
-	atomic_bool pausing;   /* ... for now */
+	struct keeper *keeper;       /* of a source that resumes; NULL */
+	const char *state;           /* folder */
+	_Atomic(const char *) phase; /* of the pump, for who looks at a process that stands still */
+	char full_name[256];         /* "orders/save" */
+	atomic_bool stopping;        /* a source reads no more */
+	atomic_bool pausing;         /* ... for now */
 
 	pthread_mutex_t dead_lock;
 	struct dead *dead; /* dead_lock; opened by the first who needs it */
@@ -62,12 +63,16 @@ struct callback {
 	const struct sl_batch *batch;       /* that it works on; NULL: a source */
 	const struct sl_cut *cut;           /* of a source */
 	const struct keeper_repeat *repeat; /* of a source: that it makes again; NULL: none */
-	uint32_t index;    /* of the record, of a stage that is given single ones */
-	uint32_t attempts; /* of that record, this one included */
-	uint64_t dead;     /* records rejected since it was last taken back to 0 */
-	bool must_stop;    /* a record was rejected under on_error = "stop" */
-	int64_t retry_at;  /* what sl_retry asked for */
-	struct err err;    /* what sl_error or sl_retry said last */
+	uint32_t index; /* of the record, of a stage that is given single ones */
+	uint32_t kind;  /* enum page_work_kind: what of it the stage is working on now */
+	const struct sl_batch
+		*part;          /* of `batch`, that the stage was given instead; NULL: all of it */
+	const uint32_t *places; /* of the part's records in it */
+	uint32_t attempts;      /* of that record, this one included */
+	uint64_t dead;          /* records rejected since it was last taken back to 0 */
+	bool must_stop;         /* a record was rejected under on_error = "stop" */
+	int64_t retry_at;       /* what sl_retry asked for */
+	struct err err;         /* what sl_error or sl_retry said last */
 };
 
 void callback_init(struct callback *callback, struct host *host, struct page_worker *slot);

@@ -20,8 +20,10 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/word.h"
+#include "engine/crash.h"
 #include "engine/crew.h"
 #include "engine/ledger.h"
+#include "engine/quarantine.h"
 #include "link/order.h"
 #include "link/tally.h"
 
@@ -50,6 +52,7 @@ struct pump {
 	uint32_t ready_count;
 	uint32_t in_work; /* jobs out */
 	uint64_t records_in_work;
+	bool is_alone; /* a suspected batch is in work, and nothing else may be */
 	uint64_t in_work_bytes;
 	uint64_t given;    /* jobs ever handed out: their sequence */
 	uint64_t taken;    /* the sequence that leaves next, under order = "keep" */
@@ -347,6 +350,11 @@ static void job_back(struct pump *pump, struct job *job)
 {
 	pump->in_work--;
 	pump->records_in_work -= job->records;
+	if (job->quarantine && job->quarantine->is_suspected) {
+		quarantine_clear(
+			pump->host, &job->delivery->batch->head.id, PAGE_ANY_RECORD, false);
+		pump->is_alone = false;
+	}
 	measure(pump, job);
 	if (pump->host->stage->order == GRAPH_ORDER_ANY || pump->host->impl->role == SL_SINK) {
 		job_leaves(pump, job);
@@ -445,6 +453,8 @@ static void give_delivery(struct pump *pump, struct delivery *delivery)
 	job->delivery = delivery;
 	job->bytes = delivery->batch->size;
 	job->records = delivery->batch->head.count;
+	need(pump, quarantine_look(pump->host, &delivery->batch->head.id, &job->quarantine));
+	pump->is_alone = job->quarantine && job->quarantine->is_suspected;
 	if (delivery->batch->head.again)
 		(void)page_add(pump->host->page->batches_again, 1);
 	give(pump, job);
@@ -499,6 +509,13 @@ static bool has_hands(const struct pump *pump)
 	return stage->coroutines > 0 && pump->records_in_work < graph_concurrency(stage);
 }
 
+/* What is suspected of having ended a process is worked on alone. */
+static bool may_begin(const struct pump *pump, const struct delivery *delivery)
+{
+	return pump->in_work == 0 ||
+	       (!pump->is_alone && !quarantine_is_suspected(pump->host, &delivery->batch->head.id));
+}
+
 static void hand_out(struct pump *pump)
 {
 	struct delivery *delivery;
@@ -509,7 +526,7 @@ static void hand_out(struct pump *pump)
 		hand_out_cuts(pump);
 		return;
 	}
-	while (has_hands(pump) && (delivery = next_delivery(pump)))
+	while (has_hands(pump) && (delivery = next_delivery(pump)) && may_begin(pump, delivery))
 		give_delivery(pump, delivery);
 }
 
@@ -832,6 +849,7 @@ static void show(struct pump *pump)
 	page_set(page->settled, origins_floor(pump->origins));
 	page_set(page->queued, pump->ready_count + (pump->order ? order_held(pump->order) : 0));
 	crew_show_cpu(&pump->crew);
+	crash_sample(pump->host);
 }
 
 static void count_blocked(struct pump *pump)
@@ -888,23 +906,35 @@ static void tick(struct pump *pump)
 	show(pump);
 }
 
+static void enter(struct pump *pump, const char *phase)
+{
+	atomic_store_explicit(&pump->host->phase, phase, memory_order_relaxed);
+}
+
 static void turn(struct pump *pump)
 {
 	if (zmq_poll(pump->items, (int)pump->item_count, TICK / NSEC_PER_MSEC) < 0 &&
 		errno != EINTR)
 		pump_die(pump, zmq_strerror(errno), false);
+	enter(pump, "reading the supervisor's words");
 	read_words(pump);
+	enter(pump, "reading what the workers have done");
 	read_crew(pump);
+	enter(pump, "reading and writing its outlets");
 	for (uint32_t i = 0; i < pump->outlet_count; i++)
 		outlet_receive(pump->outlets[i]);
+	enter(pump, "reading its inlets");
 	read_inlets(pump);
 	tell_floors(pump);
+	enter(pump, "handing out batches");
 	count_blocked(pump);
 	hand_out(pump);
 	see_blocked(pump);
+	enter(pump, "seeing whether it is at its end");
 	live(pump);
 	see_paused(pump);
 	tick(pump);
+	enter(pump, "waiting for its sockets");
 }
 
 /* --- beginning and end -------------------------------------------------------------------------- */

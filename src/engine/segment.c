@@ -10,6 +10,7 @@
 
 #include "engine/attempt.h"
 #include "engine/output.h"
+#include "engine/quarantine.h"
 
 struct segment *segment_new(const struct host *host, struct job *job, uint32_t first)
 {
@@ -34,9 +35,30 @@ void segment_free(const struct host *host, struct segment *segment)
 	free(segment);
 }
 
+/* Which record it is: into the slot. */
+static void note(struct callback *callback, const struct segment *segment)
+{
+	callback->kind = segment->job->is_apart ? PAGE_WORK_ALONE : PAGE_WORK_RECORD;
+	if (segment->count == 0)
+		quarantine_note(callback);
+	else
+		quarantine_note_record(callback);
+}
+
+static int refuse_poison(struct callback *callback, const struct quarantine *quarantine)
+{
+	const struct quarantine_record *poison = quarantine_poison(quarantine, callback->index);
+
+	if (!poison)
+		return 0;
+	quarantine_reject(callback, poison, sl_batch_record(callback->batch, callback->index));
+	return SL_REJECTED;
+}
+
 int segment_run(struct host *host, struct segment *segment, struct sl_context *ctx, void *worker)
 {
 	const struct sl_batch *batch = segment->job->delivery->batch;
+	const struct quarantine *quarantine = segment->job->quarantine;
 	struct callback *callback = ctx->user;
 	uint64_t dead = callback->dead;
 	int r = 0;
@@ -44,10 +66,13 @@ int segment_run(struct host *host, struct segment *segment, struct sl_context *c
 	callback->batch = batch;
 	callback->index = segment->first + segment->count;
 	callback->attempts = 1;
+	note(callback, segment);
 	if (batch->head.again && host->stage->on_error == GRAPH_ON_ERROR_DEAD_LETTER) {
 		r = callback_is_dead(callback);
 		callback->dead += r > 0;
 	}
+	if (r == 0 && quarantine)
+		r = refuse_poison(callback, quarantine);
 	if (r == 0) {
 		r = attempt_record(
 			host, ctx, worker, segment, sl_batch_record(batch, callback->index));
@@ -115,6 +140,19 @@ static int finish_job(struct host *host, struct job *job)
 	return r;
 }
 
+/* A suspected record has gone through. Under the lock. */
+static void end_apart(struct crew *crew, const struct segment *segment, bool is_last)
+{
+	struct job *job = segment->job;
+
+	quarantine_clear(crew->host, &job->delivery->batch->head.id, segment->first, false);
+	job->is_apart = false;
+	if (is_last)
+		return;
+	crew_put_back(crew, job);
+	crew_rouse(crew);
+}
+
 int segment_end(struct crew *crew, struct segment *segment, int64_t work_ns)
 {
 	struct job *job = segment->job;
@@ -126,6 +164,8 @@ int segment_end(struct crew *crew, struct segment *segment, int64_t work_ns)
 	job->left -= segment->count;
 	job->work_ns += work_ns;
 	is_last = job->left == 0;
+	if (job->is_apart)
+		end_apart(crew, segment, is_last);
 	(void)pthread_mutex_unlock(&crew->lock);
 	if (!is_last)
 		return 0;

@@ -5,6 +5,7 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "engine/quarantine.h"
 #include "engine/segment.h"
 
 #define TURN_MAX NSEC_PER_MSEC /* a runner gives way after so long */
@@ -55,6 +56,8 @@ static int end_segment(struct hand *hand)
 	if (!segment)
 		return 0;
 	hand->segment = NULL;
+	hand->callback.batch = NULL;
+	quarantine_note_none(&hand->callback);
 	job = segment->job;
 	(void)page_add(worker->slot->in_calls_ns, work);
 	(void)page_add(worker->slot->records, segment->count);

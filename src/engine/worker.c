@@ -5,6 +5,7 @@
  */
 #include "engine/worker.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,8 +15,11 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/units.h"
+#include "engine/alone.h"
 #include "engine/attempt.h"
+#include "engine/crash.h"
 #include "engine/output.h"
+#include "engine/quarantine.h"
 #include "engine/segment.h"
 #include "engine/tasks.h"
 
@@ -97,14 +101,6 @@ static struct job *pop(struct crew *crew)
 	return job;
 }
 
-static void push_front(struct crew *crew, struct job *job)
-{
-	job->next_in_list = crew->todo.head;
-	if (!crew->todo.head)
-		crew->todo.tail = &job->next_in_list;
-	crew->todo.head = job;
-}
-
 static void note_begun(struct crew *crew, struct job *job)
 {
 	job->is_begun = true;
@@ -120,6 +116,7 @@ static uint32_t share_of(const struct worker *worker, uint32_t count, uint32_t l
 	uint64_t mine = 1, all = 1 + (uint64_t)crew->waiting;
 	uint64_t share;
 
+	assert(limit > 0);
 	if (crew->host->stage->coroutines > 0) {
 		mine = limit;
 		all = 0;
@@ -145,15 +142,58 @@ static bool begin_first(struct crew *crew)
 	if (!is_good)
 		return false;
 	job->left = job->delivery->batch->head.count;
-	push_front(crew, job);
+	crew_put_back(crew, job);
 	return true;
+}
+
+/* A record that is suspected goes before the others, and they wait for it: the queue has no more of the job until it is done. */
+static bool take_suspect(struct crew *crew, struct job *job, struct stretch *ret_stretch)
+{
+	uint32_t index = quarantine_suspect(job->quarantine, job->tried);
+
+	if (index >= job->delivery->batch->head.count)
+		return false;
+	job->tried++;
+	job->is_apart = true;
+	(void)pop(crew);
+	*ret_stretch = (struct stretch){ .job = job, .at = index, .end = index + 1 };
+	return true;
+}
+
+/* From job->next: how many records in a row were not tried alone. Never 0, but for a batch without records. */
+static uint32_t count_untried(struct job *job)
+{
+	uint32_t count = job->delivery->batch->head.count;
+	uint32_t end;
+
+	if (job->tried == 0)
+		return count - job->next;
+	while (job->next < count && quarantine_suspects(job->quarantine, job->next))
+		job->next++;
+	end = job->next;
+	while (end < count && !quarantine_suspects(job->quarantine, end))
+		end++;
+	return end - job->next;
+}
+
+static void take_share(
+	struct worker *worker, struct job *job, uint32_t limit, struct stretch *ret_stretch)
+{
+	struct crew *crew = worker->crew;
+	uint32_t share = share_of(worker, count_untried(job), limit);
+
+	*ret_stretch = (struct stretch){ .job = job, .at = job->next, .end = job->next + share };
+	job->next += share;
+	if (count_untried(job) == 0)
+		(void)pop(crew);
+	if (crew->todo.head)
+		crew_rouse(crew);
 }
 
 bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch)
 {
 	struct crew *crew = worker->crew;
 	struct job *job;
-	uint32_t share, count;
 
 	(void)pthread_mutex_lock(&crew->lock);
 	while (crew->todo.head && !crew->todo.head->is_begun && !begin_first(crew))
@@ -163,16 +203,10 @@ bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stre
 		(void)pthread_mutex_unlock(&crew->lock);
 		return false;
 	}
-	count = job->delivery->batch->head.count - job->next;
-	share = share_of(worker, count, limit);
-	*ret_stretch = (struct stretch){ .job = job, .at = job->next, .end = job->next + share };
-	job->next += share;
-	if (share == count)
-		(void)pop(crew);
+	if (!take_suspect(crew, job, ret_stretch))
+		take_share(worker, job, limit, ret_stretch);
 	if (crew->host->stage->coroutines > 0)
-		(void)page_add(worker->in_hand, share);
-	if (crew->todo.head)
-		crew_rouse(crew);
+		(void)page_add(worker->in_hand, ret_stretch->end - ret_stretch->at);
 	(void)pthread_mutex_unlock(&crew->lock);
 	return true;
 }
@@ -303,7 +337,9 @@ static int run_transform(struct worker *worker, struct job *job)
 	int64_t consumed = 0;
 	int r = attempt_rate(host, &worker->callback.context, in->head.count);
 
-	if (r == 0 && in->head.count > 0)
+	if (r == 0 && in->head.count > 0 && job->quarantine)
+		consumed = alone_transform(worker, job);
+	else if (r == 0 && in->head.count > 0)
 		consumed = host->impl->transform_batch(
 			&worker->callback.context, host->shared, worker->own, in, worker->outputs);
 	if (r < 0 || consumed < 0)
@@ -319,7 +355,9 @@ static int run_sink(struct worker *worker, struct job *job)
 	int64_t consumed = 0;
 	int r = attempt_rate(host, &worker->callback.context, in->head.count);
 
-	if (r == 0 && in->head.count > 0)
+	if (r == 0 && in->head.count > 0 && job->quarantine)
+		consumed = alone_write(worker, job);
+	else if (r == 0 && in->head.count > 0)
 		consumed =
 			host->impl->write(&worker->callback.context, host->shared, worker->own, in);
 	if (r < 0 || consumed < 0)
@@ -417,10 +455,15 @@ static int run_job(struct worker *worker, struct job *job)
 	}
 	worker->callback.dead = 0;
 	worker->callback.batch = job->delivery ? job->delivery->batch : NULL;
+	if (job->delivery) {
+		worker->callback.kind = PAGE_WORK_BATCH;
+		quarantine_note(&worker->callback);
+	}
 	slot_enter(worker);
 	r = run_role(worker, job);
 	task_check_left_by(&worker->callback.context, "a callback");
 	slot_leave(worker);
+	quarantine_note_none(&worker->callback);
 	job->dead = worker->callback.dead;
 	job->work_ns = clock_now() - begin;
 	note_time(worker, job->work_ns, job->consumed + job->dead);
@@ -447,6 +490,7 @@ static int run_stretch(struct worker *worker, const struct stretch *stretch)
 		(void)page_add(worker->slot->calls, 1);
 	}
 	slot_leave(worker);
+	quarantine_note_none(&worker->callback);
 	if (r < 0 || worker->callback.must_stop)
 		return r < 0 ? r : -EINVAL;
 	work = clock_now() - begin;
@@ -546,6 +590,13 @@ static void on_held(struct loop *loop, const struct sl_task *task, int64_t ns)
 		task->number, units_print_duration(ns, text, sizeof(text)));
 }
 
+/* A task goes on: what it works on is what the thread works on. */
+static void on_turn(const struct sl_task *task)
+{
+	if (task->context.user)
+		quarantine_note(task->context.user);
+}
+
 static void on_nudge(struct loop *loop)
 {
 	const struct worker *worker = loop->setup->user;
@@ -568,6 +619,8 @@ static int prepare_loop(struct worker *worker)
 		.stack_size = host->stage->stack_size,
 		.slot = worker->slot,
 		.on_nudge = on_nudge,
+		.on_turn = on_turn,
+		.on_away = crash_away,
 		.on_held = on_held,
 		.user = worker,
 	};
@@ -633,14 +686,17 @@ static int end(struct worker *worker)
 static void *worker_main(void *user)
 {
 	struct worker *worker = user;
-	int r = begin(worker);
+	int r;
 
+	crash_watch_thread(worker->slot);
+	r = begin(worker);
 	if (r == 0)
 		r = work(worker);
 	if (r == 0)
 		r = end(worker);
 	if (r < 0)
 		worker_fail(worker->crew, &worker->callback, r);
+	crash_forget_thread();
 	return NULL;
 }
 

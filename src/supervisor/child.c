@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 
 int child_init(
 	struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance)
@@ -157,6 +158,7 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 	child->said_final = false;
 	child->error = 0;
 	child->was_ready = false;
+	child->hung_at = 0;
 	page_set(child->page->pump_beat_ns, 0);
 	(void)plan_stage_program(); /* resolved before the fork */
 	child->pid = fork();
@@ -174,6 +176,41 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 	(void)word_send(child->words, &start, folders,
 		strlen(plan->runtime) + 1 + strlen(plan->state), fds, WORD_FDS_MAX);
 	return 0;
+}
+
+/* --- ending a hung one -------------------------------------------------------------------------- */
+
+#define ABORT_PATIENCE (1 * NSEC_PER_SEC)
+#define CORE_PATIENCE (30 * NSEC_PER_SEC)
+
+void child_abort(struct child *child, int worker, int64_t now)
+{
+	child->hung_at = now;
+	child->hung_worker = worker;
+	(void)kill(child->pid, SIGABRT);
+}
+
+static bool is_dumping(pid_t pid)
+{
+	char path[64], line[256];
+	bool is_so = false;
+	FILE *file;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
+	file = fopen(path, "re");
+	while (file && !is_so && fgets(line, sizeof(line), file))
+		is_so = strcmp(line, "CoreDumping:\t1\n") == 0;
+	if (file)
+		(void)fclose(file);
+	return is_so;
+}
+
+void child_abort_again(struct child *child, int64_t now)
+{
+	int64_t waited = now - child->hung_at;
+
+	if (waited > ABORT_PATIENCE && (waited > CORE_PATIENCE || !is_dumping(child->pid)))
+		(void)kill(child->pid, SIGKILL);
 }
 
 void child_say(struct child *child, enum word_type type, const struct child *about)

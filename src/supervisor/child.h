@@ -38,6 +38,8 @@ struct child {
 	/* hang watch */
 	uint64_t calls[PAGE_WORKERS_MAX];
 	int64_t calls_since[PAGE_WORKERS_MAX];
+	int64_t hung_at; /* when it was told to end, with SIGABRT; 0: it is well */
+	int hung_worker; /* with hung_at; -1: the process as a whole */
 };
 
 /* Makes the page. 0 or negative errno. */
@@ -53,6 +55,10 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 	const struct resume *resume, struct err *err);
 /* Closes what belonged to the process that is gone. */
 void child_release(struct child *child);
+/* Ends a hung process: SIGABRT, so that it says where it stands and leaves a core; `worker` as hung_worker. */
+void child_abort(struct child *child, int worker, int64_t now);
+/* And what does not listen to that is killed; one that is writing its core may end that. Called every now and then. */
+void child_abort_again(struct child *child, int64_t now);
 /* Says a word; a child that does not listen will be reaped soon. */
 void child_say(struct child *child, enum word_type type, const struct child *about);
 

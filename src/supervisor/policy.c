@@ -57,11 +57,9 @@ void policy_fini(struct policy *policy)
 	free(policy->deaths);
 }
 
-bool policy_restart(
-	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
+static void forget_old(struct policy *policy, const struct graph_stage *stage, int64_t now)
 {
 	uint32_t old = 0;
-	int64_t factor = 1;
 
 	while (old < policy->count && now - policy->deaths[old] > stage->restart_within_ns)
 		old++;
@@ -69,6 +67,23 @@ bool policy_restart(
 		memmove(policy->deaths, policy->deaths + old,
 			(policy->count - old) * sizeof(policy->deaths[0]));
 	policy->count -= old;
+}
+
+bool policy_quarantine(struct policy *policy, const struct graph_stage *stage, int64_t now)
+{
+	forget_old(policy, stage, now);
+	if (policy->count >= POLICY_QUARANTINE_MAX || make_room(policy) < 0)
+		return false;
+	policy->deaths[policy->count++] = now;
+	return true;
+}
+
+bool policy_restart(
+	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
+{
+	int64_t factor = 1;
+
+	forget_old(policy, stage, now);
 	if (policy->count >= stage->restart_max || make_room(policy) < 0)
 		return false;
 	for (uint32_t i = 0; i < policy->count && factor < BACKOFF_FACTOR_MAX; i++)

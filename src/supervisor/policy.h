@@ -34,6 +34,9 @@ extern const char *const child_state_names[CHILD_STATES];
 /* The next state, or -EPROTO. */
 int child_next(enum child_state state, enum child_event event);
 
+/* Deaths within `restart_within` that may be held against records: a stage that dies of more is not well itself. */
+#define POLICY_QUARANTINE_MAX 200
+
 /* The deaths of one stage that still count. */
 struct policy {
 	int64_t *deaths; /* monotonic ns, oldest first; malloc()ed */
@@ -46,5 +49,8 @@ struct policy {
 bool policy_restart(
 	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns);
 void policy_fini(struct policy *policy);
+
+/* A death that is held against a record, with a policy of its own: true, and the successor starts at once; false: one too many. */
+bool policy_quarantine(struct policy *policy, const struct graph_stage *stage, int64_t now);
 
 #endif

@@ -27,8 +27,11 @@
 #include "supervisor/audit.h"
 #include "supervisor/child.h"
 #include "supervisor/control.h"
+#include "supervisor/suspects.h"
 
 #define TICK_USEC 200000
+#define BEAT_FRESH                                                                                 \
+	NSEC_PER_SEC /* a process whose pump turned within this time is not stopped as a whole */
 #define USEC_PER_NSEC 1000
 #define FULL_WAIT (1 * NSEC_PER_SEC)
 #define FULL_QUIET (60 * NSEC_PER_SEC)
@@ -42,9 +45,11 @@ struct supervisor {
 	int graph_fd;
 	int shared_fd; /* page_shared */
 	struct resume resume;
+	struct page_shared *shared;
 	struct child *children;
 	uint32_t child_count;
-	struct policy *policies; /* one per stage */
+	struct policy *policies;    /* one per stage */
+	struct policy *quarantines; /* one per stage */
 	uint64_t *tally;
 	int64_t started_ns;
 	int64_t ended_ns;
@@ -261,8 +266,62 @@ static void wait_for_space(struct child *child, const char *why)
 	spawn_later(child, FULL_WAIT);
 }
 
+/* Whom it is held against. Before anybody is told of the death, and is given again what the process had. */
+static enum suspects_verdict blame(struct child *child, const siginfo_t *info)
+{
+	struct supervisor *s = child->supervisor;
+	enum suspects_verdict verdict = SUSPECTS_NOBODY;
+
+	if (child->hung_at > 0 && child->hung_worker >= 0)
+		verdict = suspects_blame(
+			s->shared, child->stage, child->page, child->hung_worker, PAGE_CAUSE_HUNG);
+	else if (child->hung_at == 0 && info->si_code != CLD_EXITED &&
+		 suspects_is_fault(info->si_status))
+		verdict = suspects_blame(
+			s->shared, child->stage, child->page, -1, (uint32_t)info->si_status);
+	suspects_forget_work(child->page);
+	return verdict;
+}
+
+/* Deaths that were thought to be some record's fault and were not: they count as others do. */
+static void charge_unexplained(struct supervisor *s)
+{
+	char within[32];
+	int64_t wait_ns;
+
+	for (uint32_t i = 0; i < s->plan->graph->stage_count && !s->is_failing; i++) {
+		const struct graph_stage *stage = &s->plan->graph->stages[i];
+		uint32_t count = suspects_unexplained(s->shared, i);
+
+		while (count-- > 0)
+			if (!policy_restart(&s->policies[i], stage, clock_now(), &wait_ns))
+				fail(s,
+					"`%s` was ended by signals, and no record that was "
+					"suspected "
+					"did it again: more than %u deaths within %s (restart, "
+					"restart_within): giving up",
+					stage->name, stage->restart_max,
+					units_print_duration(
+						stage->restart_within_ns, within, sizeof(within)));
+	}
+}
+
+/* At once, and it costs the stage nothing. */
+static void restart_for_record(struct child *child, const char *why, enum suspects_verdict verdict)
+{
+	child->state = child_next(child->state, CHILD_DEATH);
+	child->restarts++;
+	say_line(child->supervisor, LOG_LEVEL_WARNING, child, "%s; restarting: %s", why,
+		verdict == SUSPECTS_NAMED
+			? "the record that did it is known, and will be given up"
+			: "what it worked on will be done a record at a time, to find out "
+			  "whether one of them did it");
+	spawn_later(child, 0);
+}
+
 /* One that was killed before it was ready has done nothing yet; one that says why it cannot start would say it again. */
-static void child_died(struct child *child, const char *why, bool by_signal)
+static void child_died(
+	struct child *child, const char *why, bool by_signal, enum suspects_verdict verdict)
 {
 	struct supervisor *s = child->supervisor;
 	const struct graph_stage *stage = stage_of(child);
@@ -288,6 +347,11 @@ static void child_died(struct child *child, const char *why, bool by_signal)
 				"the pipeline stops",
 				child->name, why, stage->role == SL_SOURCE ? "source" : "sink",
 				stage->impl);
+		return;
+	}
+	if (verdict != SUSPECTS_NOBODY &&
+		policy_quarantine(&s->quarantines[child->stage], stage, clock_now())) {
+		restart_for_record(child, why, verdict);
 		return;
 	}
 	if (!policy_restart(&s->policies[child->stage], stage, clock_now(), &wait_ns)) {
@@ -320,6 +384,7 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 {
 	struct child *child = user;
 	struct supervisor *s = child->supervisor;
+	enum suspects_verdict verdict;
 	bool is_clean;
 	char why[1200];
 
@@ -327,6 +392,7 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	/* What it still said counts. */
 	hear_words(child);
 	(void)child_read_errors(child, on_line);
+	verdict = blame(child, info);
 	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 &&
 		   child_next(child->state, CHILD_EXIT) >= 0;
 	(void)describe_death(child, info, why, sizeof(why));
@@ -339,7 +405,7 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	} else {
 		if (child->was_ready)
 			tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_GONE);
-		child_died(child, why, info->si_code != CLD_EXITED);
+		child_died(child, why, info->si_code != CLD_EXITED, verdict);
 	}
 	check_end(s);
 	return 0;
@@ -482,11 +548,11 @@ static int on_words(sd_event_source *source, int fd, uint32_t events, void *user
 
 /* --- time and signals --------------------------------------------------------------------------- */
 
-static void kill_hung(struct child *child, const char *what, const char *limit)
+static void end_hung(struct child *child, const char *what, const char *limit, int worker)
 {
 	(void)snprintf(
 		child->reason, sizeof(child->reason), "%s %s (stall_timeout): killed", what, limit);
-	(void)kill(child->pid, SIGKILL);
+	child_abort(child, worker, clock_now());
 }
 
 /* A worker that stays in one call, or a pump that does not turn, for longer than stall_timeout. */
@@ -496,12 +562,14 @@ static void watch_child(struct child *child, int64_t now)
 	int64_t beat = page_get(child->page->pump_beat_ns);
 	char limit[32];
 
+	if (child->pid > 0 && child->hung_at > 0)
+		child_abort_again(child, now);
 	if (child->pid <= 0 || stage->stall_timeout_ns == 0 || child->reason[0] ||
 		child->state != CHILD_RUNNING)
 		return;
 	(void)units_print_duration(stage->stall_timeout_ns, limit, sizeof(limit));
 	if (beat > 0 && now - beat > stage->stall_timeout_ns) {
-		kill_hung(child, "the process has stood still for", limit);
+		end_hung(child, "the process has stood still for", limit, -1);
 		return;
 	}
 	for (uint32_t i = 0; i < stage->threads && i < PAGE_WORKERS_MAX; i++) {
@@ -512,7 +580,8 @@ static void watch_child(struct child *child, int64_t now)
 			child->calls[i] = calls;
 			child->calls_since[i] = now;
 		} else if (now - child->calls_since[i] > stage->stall_timeout_ns) {
-			kill_hung(child, "hung: one call into the stage has lasted", limit);
+			end_hung(child, "hung: one call into the stage has lasted", limit,
+				now - beat < BEAT_FRESH ? (int)i : -1);
 			return;
 		}
 	}
@@ -526,6 +595,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 	for (uint32_t i = 0; i < s->child_count; i++)
 		watch_child(&s->children[i], now);
 	control_tick(s->control);
+	charge_unexplained(s);
 	if (s->view.tick)
 		s->view.tick(s->view.user, s);
 	(void)sd_event_source_set_time(source, usec + TICK_USEC);
@@ -570,6 +640,7 @@ static int make_graph_fd(struct supervisor *s, struct err *err)
 {
 	struct sl_writer w;
 	ssize_t written = -1;
+	int r = 0;
 
 	sl_writer_init(&w);
 	s->graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
@@ -581,9 +652,11 @@ static int make_graph_fd(struct supervisor *s, struct err *err)
 	}
 	sl_writer_fini(&w);
 	s->shared_fd = page_shared_create();
-	return s->shared_fd < 0 ? err_set(err, s->shared_fd, "cannot make the shared page: %s",
-					  err_name(s->shared_fd))
-				: 0;
+	if (s->shared_fd >= 0)
+		s->shared = page_shared_map(s->shared_fd, &r);
+	else
+		r = s->shared_fd;
+	return r < 0 ? err_set(err, r, "cannot make the shared page: %s", err_name(r)) : 0;
 }
 
 static int make_children(struct supervisor *s, struct err *err)
@@ -595,8 +668,9 @@ static int make_children(struct supervisor *s, struct err *err)
 		s->child_count += graph->stages[i].processes;
 	s->children = calloc(s->child_count, sizeof(*s->children));
 	s->policies = calloc(graph->stage_count, sizeof(*s->policies));
+	s->quarantines = calloc(graph->stage_count, sizeof(*s->quarantines));
 	s->tally = calloc(tally_size(graph), sizeof(*s->tally));
-	if (!s->children || !s->policies || !s->tally)
+	if (!s->children || !s->policies || !s->quarantines || !s->tally)
 		return err_set(err, -ENOMEM, "no memory for %u processes", s->child_count);
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		for (uint32_t n = 0; n < graph->stages[i].processes; n++) {
@@ -756,7 +830,12 @@ void supervisor_free(struct supervisor *supervisor)
 	free(supervisor->children);
 	for (uint32_t i = 0; supervisor->policies && i < supervisor->plan->graph->stage_count; i++)
 		policy_fini(&supervisor->policies[i]);
+	for (uint32_t i = 0; supervisor->quarantines && i < supervisor->plan->graph->stage_count;
+		i++)
+		policy_fini(&supervisor->quarantines[i]);
 	free(supervisor->policies);
+	free(supervisor->quarantines);
+	page_shared_unmap(supervisor->shared);
 	free(supervisor->tally);
 	free(supervisor);
 }

@@ -15,4 +15,5 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/rates.c src/supervisor/rates.h \
 	src/supervisor/routes.c \
 	src/supervisor/status.c src/supervisor/status.h \
+	src/supervisor/suspects.c src/supervisor/suspects.h \
 	src/supervisor/supervisor.c src/supervisor/supervisor.h

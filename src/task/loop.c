@@ -85,6 +85,8 @@ static void run_turn(struct loop *loop, struct sl_task *task)
 {
 	task->state = TASK_RUNNING;
 	loop->current = task;
+	if (loop->setup->on_turn)
+		loop->setup->on_turn(task);
 	switch_to(&loop->root.point, &task->point, false);
 	loop->current = NULL;
 	note_turn(loop, task);

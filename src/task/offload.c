@@ -23,8 +23,13 @@ struct offload {
 static void run_offload(uv_work_t *work)
 {
 	struct offload *offload = work->data;
+	const struct loop_setup *setup = offload->task->loop->setup;
 
+	if (setup->on_away)
+		setup->on_away(offload->task);
 	offload->result = offload->fn(offload->arg);
+	if (setup->on_away)
+		setup->on_away(NULL);
 }
 
 static void end_offload(uv_work_t *work, int status)

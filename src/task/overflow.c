@@ -14,6 +14,7 @@
 #define SIGNAL_STACK (64u << 10)
 
 static _Thread_local void *signal_stack;
+static struct sigaction segv_before, bus_before;
 
 static struct iovec text_of(const char *text)
 {
@@ -56,22 +57,24 @@ static void say_overflow(const struct loop *loop)
 
 static void on_fault(int number, siginfo_t *info, void *context)
 {
+	const struct sigaction *before = number == SIGSEGV ? &segv_before : &bus_before;
 	const struct loop *loop = loop_of_thread();
 
-	(void)context;
 	if (loop && loop->current && loop->current->stack &&
 		stack_is_guard(loop->current->stack, info->si_addr))
 		say_overflow(loop);
-	/* The faulting instruction runs again, and now it ends the process. */
-	(void)signal(number, SIG_DFL);
+	/* The faulting instruction runs again, and then it ends the process: unless others have to say something, too. */
+	(void)sigaction(number, before, NULL);
+	if (before->sa_flags & SA_SIGINFO)
+		before->sa_sigaction(number, info, context);
 }
 
 static void take_signal(void)
 {
 	struct sigaction action = { .sa_sigaction = on_fault, .sa_flags = SA_ONSTACK | SA_SIGINFO };
 
-	(void)sigaction(SIGSEGV, &action, NULL);
-	(void)sigaction(SIGBUS, &action, NULL);
+	(void)sigaction(SIGSEGV, &action, &segv_before);
+	(void)sigaction(SIGBUS, &action, &bus_before);
 }
 
 void overflow_watch_thread(void)

@@ -90,6 +90,10 @@ struct loop_setup {
 	size_t stack_size;        /* 0: 64 KiB */
 	struct page_worker *slot; /* the loop keeps the counters of its tasks there; or NULL */
 	void (*on_nudge)(struct loop *loop);
+	/* The task's turn begins, on the loop's thread. */
+	void (*on_turn)(const struct sl_task *task);
+	/* On another thread: it begins to work for the task, which waits for it; NULL: and has ended. */
+	void (*on_away)(const struct sl_task *task);
 	/* A task kept the thread for longer than LOOP_HOLD_MAX. */
 	void (*on_held)(struct loop *loop, const struct sl_task *task, int64_t ns);
 	void *user;

@@ -144,6 +144,18 @@ static void backoff_is_capped(void **state)
 	assert_false(policy_restart(&policy, &stage, 60, &wait));
 }
 
+static void deaths_of_records_have_a_bound_of_their_own(void **state)
+{
+	const struct graph_stage stage = { .restart_max = 0, .restart_within_ns = 1000 };
+	struct policy policy = { 0 };
+
+	(void)state;
+	for (int i = 0; i < POLICY_QUARANTINE_MAX; i++)
+		assert_true(policy_quarantine(&policy, &stage, i));
+	assert_false(policy_quarantine(&policy, &stage, 500));
+	assert_true(policy_quarantine(&policy, &stage, 1150));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -154,6 +166,7 @@ int main(void)
 		cmocka_unit_test(child_paths),
 		cmocka_unit_test(restarts_back_off_and_end),
 		cmocka_unit_test(backoff_is_capped),
+		cmocka_unit_test(deaths_of_records_have_a_bound_of_their_own),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
