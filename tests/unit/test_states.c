@@ -154,6 +154,7 @@ static void deaths_of_records_have_a_bound_of_their_own(void **state)
 		assert_true(policy_quarantine(&policy, &stage, i));
 	assert_false(policy_quarantine(&policy, &stage, 500));
 	assert_true(policy_quarantine(&policy, &stage, 1150));
+	policy_fini(&policy);
 }
 
 int main(void)
