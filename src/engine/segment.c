@@ -95,12 +95,15 @@ static int by_first(const struct segment *a, const struct segment *b)
 
 static int append(struct sl_writer *to, struct sl_writer *from)
 {
-	char *at = sl_writer_reserve(to, from->mark);
+	char *at;
 
+	/* Two that are empty have no memory, and need none. */
+	if (from->mark == 0)
+		return 0;
+	at = sl_writer_reserve(to, from->mark);
 	if (!at)
 		return -ENOMEM;
-	if (from->mark > 0)
-		memcpy(at, from->data, from->mark);
+	memcpy(at, from->data, from->mark);
 	to->size += from->mark;
 	to->mark = to->size;
 	to->count += from->count;

@@ -328,3 +328,10 @@ def test_interrupted_at_the_nth_wait(bench, hello, how, mode):
         else:
             # The last waits can be over before the failure comes.
             assert interrupted == 1 or at >= steps - 1, f"at {at}: {err}"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_batches_of_which_nothing_is_left(bench, mode):
+    """Parts of a batch that are empty are put together as others are."""
+    records, err = probe(bench, [{"wait": n % 3, "reject": True} for n in range(300)], MODES[mode] + " restart = 0;", status=3)
+    assert records == [] and "given up: 300" in err
