@@ -201,20 +201,30 @@ def test_a_crash_in_start_counts(bench):
     assert "more than 1 deaths of `work`" in err and deaths(err) >= 1
 
 
-def test_a_death_that_does_not_happen_again_counts(bench):
-    """The record goes through the second time: then it was the stage, and the second such death is one too many."""
-    feed(bench, {}, 100)
-    fault = transform('at = 20; action = "abort"; once = "mark"; backoff = "10ms"; rate = "100/s";', "fault")
-    bench.run(fault)
-    assert found(bench) == list(range(100)) and letters(bench) == []
-    (bench.path / "mark").unlink()
-    _, err = bench.run(fault.replace("restart = 1;", "restart = 0;"), status=1)
+def fault(action, restart=1):
+    """Slow enough for the supervisor to see what became of a death."""
+    return transform(f'{action} action = "abort"; backoff = "10ms"; rate = "100/s";', "fault").replace("restart = 1;", f"restart = {restart};")
+
+
+def test_a_death_that_does_not_happen_again(place):
+    """The record goes through the second time: it was the stage."""
+    feed(place, {}, 100)
+    place.run(fault('at = 20; once = "mark";'))
+    assert found(place) == list(range(100)) and letters(place) == []
+
+
+def test_a_death_that_does_not_happen_again_counts(place):
+    feed(place, {}, 100)
+    _, err = place.run(fault('at = 20; once = "mark";', restart=0), status=1)
     assert "no record that was suspected did it again: more than 0 deaths" in err
-    # Each process dies at its 30th record, whatever that is.
-    feed(bench, {}, 300)
-    _, err = bench.run(fault.replace('once = "mark";', "").replace("at = 20", "at = 30"), status=1)
+    assert letters(place) == []
+
+
+def test_a_stage_that_dies_at_its_30th_record_whatever_that_is(place):
+    feed(place, {}, 300)
+    _, err = place.run(fault("at = 30;"), status=1)
     assert "more than 1 deaths" in err
-    assert letters(bench) == []
+    assert letters(place) == []
 
 
 @pytest.mark.parametrize("field", ['field = "bad"; action = "segv";', 'field = "bad"; action = "abort"; coroutines = 5;'])
