@@ -24,7 +24,7 @@ struct cli_command {
 };
 
 extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe, cli_advise,
-	cli_dead, cli_status, cli_drain, cli_stop, cli_audit;
+	cli_dead, cli_status, cli_drain, cli_stop, cli_reload, cli_audit;
 
 void cli_help(const struct cli_command *command, FILE *file);
 /* "sluice run: TEXT; see `sluice run --help`" to stderr; CLI_USAGE. */

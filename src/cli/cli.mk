@@ -18,6 +18,7 @@ sluice_SOURCES = \
 	src/cli/sample.c src/cli/sample.h \
 	src/cli/show.c src/cli/show.h \
 	src/cli/status.c \
+	src/cli/reload.c \
 	src/cli/stop.c
 # Of libtask only curl.c, which loads libcurl when it is asked.
 sluice_LDADD = libtask.a $(SUPERVISOR_LIBS)

@@ -10,7 +10,8 @@
 #include "base/units.h"
 
 static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
-	&cli_describe, &cli_advise, &cli_dead, &cli_status, &cli_drain, &cli_stop, &cli_audit };
+	&cli_describe, &cli_advise, &cli_dead, &cli_status, &cli_drain, &cli_stop, &cli_reload,
+	&cli_audit };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 

@@ -164,7 +164,9 @@ int replay_graph(const struct graph *graph, const char *stage, int64_t last,
 	struct graph **ret_graph, struct err *err)
 {
 	int first = find(graph, stage, err);
-	struct build b = { .graph = { .name = graph->name, .file = graph->file } };
+	struct build b = { .graph = { .name = graph->name,
+				   .file = graph->file,
+				   .drain_timeout_ns = graph->drain_timeout_ns } };
 	bool *is_below;
 	int r;
 

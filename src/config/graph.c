@@ -2,7 +2,7 @@
 /*
  * See graph.h. The serialised form is an array:
  *
- *   [ version, name, file, [ stage ... ], [ [upstream, port, downstream] ... ] ]
+ *   [ version, name, file, drain_timeout, [ stage ... ], [ [upstream, port, downstream] ... ] ]
  *
  * with a stage an array of the fields in the order of put_stage. What follows from the links (inputs, outputs, the
  * shape) does not travel; whoever decodes computes it.
@@ -79,6 +79,7 @@ int graph_encode(const struct graph *graph, struct sl_writer *out)
 	sl_put_uint(out, GRAPH_VERSION);
 	sl_put_cstr(out, graph->name);
 	sl_put_cstr(out, graph->file);
+	sl_put_int(out, graph->drain_timeout_ns);
 	sl_put_array(out, graph->stage_count);
 	for (uint32_t i = 0; i < graph->stage_count; i++)
 		put_stage(out, &graph->stages[i]);
@@ -86,6 +87,37 @@ int graph_encode(const struct graph *graph, struct sl_writer *out)
 	for (uint32_t i = 0; i < graph->link_count; i++)
 		put_link(out, &graph->links[i]);
 	return sl_record_done(out);
+}
+
+static void put_meaning(struct sl_writer *out, const struct graph *graph)
+{
+	sl_put_cstr(out, graph->name);
+	sl_put_int(out, graph->drain_timeout_ns);
+	for (uint32_t i = 0; i < graph->stage_count; i++) {
+		struct graph_stage stage = graph->stages[i];
+
+		stage.file = "";
+		stage.line = 0;
+		put_stage(out, &stage);
+	}
+	for (uint32_t i = 0; i < graph->link_count; i++)
+		put_link(out, &graph->links[i]);
+}
+
+bool graph_is_same(const struct graph *a, const struct graph *b)
+{
+	struct sl_writer first, second;
+	bool is_same;
+
+	sl_writer_init(&first);
+	sl_writer_init(&second);
+	put_meaning(&first, a);
+	put_meaning(&second, b);
+	is_same = !first.error && !second.error && first.size == second.size &&
+		  memcmp(first.data, second.data, first.size) == 0;
+	sl_writer_fini(&first);
+	sl_writer_fini(&second);
+	return is_same;
 }
 
 static uint64_t fold(uint64_t hash, const char *text)

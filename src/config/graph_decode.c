@@ -259,6 +259,8 @@ static int decode(
 		"version: sluice and sluice-stage are of different builds");
 	graph->name = get_text(r, &c, "name of the pipeline");
 	graph->file = get_text(r, &c, "file of the pipeline");
+	graph->drain_timeout_ns =
+		(int64_t)get_uint(r, &c, 1, INT64_MAX, "drain_timeout of the pipeline");
 	get_stages(r, next(r, &c, "stages"), graph);
 	get_links(r, next(r, &c, "links"), graph);
 	if (!r->wrong && !r->arena->error)

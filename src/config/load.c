@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "config/loader.h"
 #include "config/suggest.h"
 #include "config/syntax.h"
@@ -37,11 +38,13 @@ static void check_keys(struct loader *loader)
 		const char *key = config_setting_name(setting);
 		struct suggest suggest;
 
-		if (strcmp(key, "stages") == 0 || strcmp(key, "name") == 0)
+		if (strcmp(key, "stages") == 0 || strcmp(key, "name") == 0 ||
+			strcmp(key, "drain_timeout") == 0)
 			continue;
 		suggest_init(&suggest, key);
 		suggest_offer(&suggest, "stages");
 		suggest_offer(&suggest, "name");
+		suggest_offer(&suggest, "drain_timeout");
 		loader->has_slip =
 			loader->has_slip || (suggest.best && strcmp(suggest.best, "stages") == 0);
 		if (suggest.best)
@@ -98,6 +101,30 @@ static void resolve_name(struct loader *loader)
 			"`-` and `_`",
 			name, PIPELINE_NAME_MAX);
 	loader->name = name;
+}
+
+static const struct sl_option drain_timeout = {
+	.name = "drain_timeout",
+	.type = SL_TYPE_DURATION,
+	.fallback = "30s",
+	.example = "\"10s\"",
+	.min = NSEC_PER_MSEC,
+	.max = 365 * 24 * 3600 * NSEC_PER_SEC,
+};
+
+static void resolve_drain_timeout(struct loader *loader)
+{
+	const config_setting_t *setting = config_lookup(&loader->config, drain_timeout.name);
+	struct sl_writer value;
+
+	loader->drain_timeout_ns = 30 * NSEC_PER_SEC;
+	if (!setting)
+		return;
+	sl_writer_init(&value);
+	if (convert_option(loader, &drain_timeout, setting, &value))
+		(void)sl_get_int(
+			(struct sl_value){ value.data, value.size }, &loader->drain_timeout_ns);
+	sl_writer_fini(&value);
 }
 
 /* --- the graph --------------------------------------------------------------------------------------- */
@@ -192,6 +219,7 @@ static int make_graph(struct loader *loader, struct graph **ret_graph, struct er
 	char *file = realpath(loader->text.path, NULL);
 	struct graph graph = {
 		.name = loader->name,
+		.drain_timeout_ns = loader->drain_timeout_ns,
 		.file = file ? arena_copy(&loader->arena, file, strlen(file)) : loader->text.path,
 		.stages = arena_alloc_array(
 			&loader->arena, loader->draft_count, sizeof(*graph.stages)),
@@ -236,6 +264,7 @@ static int load(struct loader *loader, const char *path, struct graph **ret_grap
 		return r;
 	check_keys(loader);
 	resolve_name(loader);
+	resolve_drain_timeout(loader);
 	resolve_stages(loader);
 	wire_stages(loader);
 	rules_check(loader);

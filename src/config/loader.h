@@ -56,7 +56,8 @@ struct loader {
 	struct problems problems;
 	config_t config;
 	const char *name; /* of the pipeline */
-	bool has_slip;    /* a key at the top that seems to mean `stages` */
+	int64_t drain_timeout_ns;
+	bool has_slip; /* a key at the top that seems to mean `stages` */
 	struct draft *drafts;
 	uint32_t draft_count;
 	struct draft_link *links;

@@ -5,7 +5,11 @@
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <string.h>
 #include <time.h>
+
+#define XXH_INLINE_ALL
+#include <xxhash.h>
 
 #include "base/clock.h"
 #include "base/log.h"
@@ -155,6 +159,11 @@ static void name_letter(
 		letter->in.origin = callback->cut ? callback->cut->origin : 0;
 		letter->in.start = callback->cut ? callback->cut->start : 0;
 		letter->index = (uint32_t)callback->dead;
+		/* Cuts may be made otherwise the next time, if none of this one was sent; its place is the same. */
+		if (letter->where) {
+			letter->in.start = XXH3_64bits(letter->where, strlen(letter->where));
+			letter->index = 0;
+		}
 	}
 }
 

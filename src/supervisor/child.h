@@ -29,6 +29,7 @@ struct child {
 	sd_event_source *exit_source, *words_source, *errors_source, *timer;
 	enum word_how how;       /* of DONE */
 	bool was_ready;          /* this process */
+	bool has_paused;         /* this process, of a source: all that it read is settled */
 	bool said_final;         /* FAILED: restarting would not help */
 	int error;               /* FAILED: positive errno; 0: none */
 	int64_t full_said_ns;    /* when it was said that its disk is full */

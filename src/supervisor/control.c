@@ -303,6 +303,27 @@ static int make_counts(struct control *control, struct err *err)
 	return 0;
 }
 
+int control_resize(struct control *control)
+{
+	struct err err;
+
+	if (!control)
+		return 0;
+	if (control->audit.is_running)
+		routes_end_audit(control);
+	free(control->rates);
+	control->rates = NULL;
+	audit_fini(&control->audit);
+	return make_counts(control, &err);
+}
+
+void control_reloaded(struct control *control, bool is_done, const char *text)
+{
+	if (control)
+		control_resume(
+			control, WAITS_FOR_RELOAD, routes_tell_reload(control, is_done, text));
+}
+
 int control_open(struct supervisor *supervisor, const struct plan *plan, sd_event *event,
 	struct control **ret_control, struct err *err)
 {

@@ -27,6 +27,10 @@ int control_open(struct supervisor *supervisor, const struct plan *plan, sd_even
  */
 void control_close(struct control *control, const struct supervisor_result *result);
 
+/* The children are others now. 0 or -ENOMEM. */
+int control_resize(struct control *control);
+/* Answers those who wait for a reload. */
+void control_reloaded(struct control *control, bool is_done, const char *text);
 /* Several times a second: keeps the rates. */
 void control_tick(struct control *control);
 /* A source told its tally; `is_final`: its last. */

@@ -14,7 +14,7 @@
 #include "supervisor/mhd.h"
 #include "supervisor/rates.h"
 
-enum waits { WAITS_NOT, WAITS_FOR_TALLIES, WAITS_FOR_END };
+enum waits { WAITS_NOT, WAITS_FOR_TALLIES, WAITS_FOR_END, WAITS_FOR_RELOAD };
 
 struct request {
 	struct control *control;
@@ -60,6 +60,7 @@ void control_resume(struct control *control, enum waits waits, json_t *reply);
 enum MHD_Result routes_take(struct request *request, const char *path, const char *method);
 /* The audit that runs has all it will get. */
 void routes_end_audit(struct control *control);
+json_t *routes_tell_reload(const struct control *control, bool is_done, const char *text);
 /* What those get who wait for the end; `result` may be NULL. */
 json_t *routes_tell_end(const struct control *control, const struct supervisor_result *result);
 

@@ -174,6 +174,27 @@ json_t *routes_tell_end(const struct control *control, const struct supervisor_r
 		status_text(result->end == SUPERVISOR_FAILED ? result->reason : NULL));
 }
 
+/* --- reload ---------------------------------------------------------------------------------------- */
+
+json_t *routes_tell_reload(const struct control *control, bool is_done, const char *text)
+{
+	return json_pack("{s:s, s:b, s:s}", "pipeline", supervisor_graph(control->supervisor)->name,
+		"reloaded", is_done, "text", text);
+}
+
+/* Waits for the outcome; what cannot even begin is a conflict. */
+static enum MHD_Result answer_reload(struct request *request)
+{
+	struct err err = { 0 };
+
+	if (supervisor_reload(request->control->supervisor, &err) < 0)
+		return control_send_json(request, MHD_HTTP_CONFLICT,
+			json_pack("{s:s, s:b, s:s, s:s}", "pipeline",
+				supervisor_graph(request->control->supervisor)->name, "reloaded", 0,
+				"text", err.text, "error", err.text));
+	return control_suspend(request, WAITS_FOR_RELOAD);
+}
+
 /* --- routes -------------------------------------------------------------------------------------- */
 
 struct route {
@@ -189,6 +210,7 @@ static const struct route routes[] = {
 	{ "GET",  "/v1/audit",   answer_audit },
 	{ "POST", "/v1/drain",   answer_drain },
 	{ "POST", "/v1/stop",    answer_stop },
+	{ "POST", "/v1/reload",  answer_reload },
 };
 /* clang-format on */
 #define ROUTE_COUNT (sizeof(routes) / sizeof(routes[0]))

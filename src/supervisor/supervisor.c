@@ -1,75 +1,26 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * See supervisor.h. What each event does to a child is policy.c's table; what it means to the others:
- *
- *   READY   -> PEER_UP to everybody downstream; to the newcomer: its upstream instances, and who has finished
- *   death   -> PEER_GONE to its neighbours, at once; then a successor after the backoff, or the end of it all
- *   EXIT    -> PEER_DONE to its neighbours
- *
- * The end: every child has finished, or `failing` is set and every process is reaped.
- */
-#include "supervisor/supervisor.h"
+/* See supervisor.h. The end: every child has finished, or `is_failing` is set and every process is reaped. */
+#include "supervisor/supervisor_room.h"
 
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
 #include <unistd.h>
-
-#include <systemd/sd-event.h>
 
 #include "base/clock.h"
 #include "base/units.h"
 #include "link/tally.h"
 #include "supervisor/audit.h"
-#include "supervisor/child.h"
-#include "supervisor/control.h"
 #include "supervisor/suspects.h"
 
 #define TICK_USEC 200000
 #define BEAT_FRESH                                                                                 \
 	NSEC_PER_SEC /* a process whose pump turned within this time is not stopped as a whole */
 #define USEC_PER_NSEC 1000
-#define FULL_WAIT (1 * NSEC_PER_SEC)
-#define FULL_QUIET (60 * NSEC_PER_SEC)
 
-struct supervisor {
-	const struct plan *plan;
-	struct supervisor_view view;
-	sd_event *event;
-	sd_event_source *tick;
-	struct control *control; /* NULL: nobody can ask */
-	int graph_fd;
-	int shared_fd; /* page_shared */
-	struct resume resume;
-	struct page_shared *shared;
-	struct child *children;
-	uint32_t child_count;
-	struct policy *policies;    /* one per stage */
-	struct policy *quarantines; /* one per stage */
-	uint64_t *tally;
-	int64_t started_ns;
-	int64_t ended_ns;
-	bool has_counts;  /* at the end: `tally` is whole */
-	bool is_ready;    /* all were, once */
-	bool is_stopping; /* drain */
-	bool is_failing;
-	char reason[1200];
-	_Alignas(uint64_t) char payload[WORD_PAYLOAD_MAX];
-};
-
-static const struct graph_stage *stage_of(const struct child *child)
-{
-	return &child->supervisor->plan->graph->stages[child->stage];
-}
-
-static void say_line(struct supervisor *s, int level, const struct child *child, const char *format,
-	...) __attribute__((format(printf, 4, 5)));
-
-static void say_line(
+void supervisor_say(
 	struct supervisor *s, int level, const struct child *child, const char *format, ...)
 {
 	char text[1400];
@@ -81,60 +32,9 @@ static void say_line(
 	s->view.line(s->view.user, level, child ? child->name : NULL, text);
 }
 
-/* --- neighbours --------------------------------------------------------------------------------- */
-
-enum side { UPSTREAM = 1, DOWNSTREAM = 2 };
-
-/* Where `other` stands from `child`: UPSTREAM, DOWNSTREAM, or 0. */
-static unsigned side_of(const struct child *child, const struct child *other)
-{
-	const struct graph *graph = child->supervisor->plan->graph;
-	unsigned side = 0;
-
-	for (uint32_t i = 0; i < graph->link_count; i++) {
-		if (graph->links[i].upstream == other->stage &&
-			graph->links[i].downstream == child->stage)
-			side |= UPSTREAM;
-		if (graph->links[i].upstream == child->stage &&
-			graph->links[i].downstream == other->stage)
-			side |= DOWNSTREAM;
-	}
-	return side;
-}
-
-/* Tells those neighbours on `sides` of `about` that listen. */
-static void tell_neighbours(const struct child *about, unsigned sides, enum word_type type)
-{
-	struct supervisor *s = about->supervisor;
-
-	for (uint32_t i = 0; i < s->child_count; i++) {
-		struct child *other = &s->children[i];
-
-		if ((side_of(about, other) & sides) && other->was_ready)
-			child_say(other, type, about);
-	}
-}
-
-/* A newcomer hears of every neighbour that is up, and of those that have finished. */
-static void tell_newcomer(struct child *child)
-{
-	struct supervisor *s = child->supervisor;
-
-	for (uint32_t i = 0; i < s->child_count; i++) {
-		struct child *other = &s->children[i];
-		unsigned side = side_of(child, other);
-
-		if (side && other->state == CHILD_FINISHED)
-			child_say(child, WORD_PEER_DONE, other);
-		else if ((side & UPSTREAM) &&
-			 (other->state == CHILD_RUNNING || other->state == CHILD_LEAVING))
-			child_say(child, WORD_PEER_UP, other);
-	}
-}
-
 /* --- the end ------------------------------------------------------------------------------------ */
 
-static void check_end(struct supervisor *s)
+void supervisor_check_end(struct supervisor *s)
 {
 	bool all_finished = true;
 
@@ -146,6 +46,8 @@ static void check_end(struct supervisor *s)
 		all_finished = all_finished && child->state == CHILD_FINISHED;
 	}
 	if (!all_finished && !s->is_failing)
+		return;
+	if (!s->is_failing && reload_swap(s))
 		return;
 	s->ended_ns = clock_now();
 	(void)sd_event_exit(s->event, 0);
@@ -160,13 +62,10 @@ static void kill_all(struct supervisor *s)
 		if (child->pid > 0)
 			(void)kill(child->pid, SIGKILL);
 	}
-	check_end(s);
+	supervisor_check_end(s);
 }
 
-static void fail(struct supervisor *s, const char *format, ...)
-	__attribute__((format(printf, 2, 3)));
-
-static void fail(struct supervisor *s, const char *format, ...)
+void supervisor_fail(struct supervisor *s, const char *format, ...)
 {
 	va_list args;
 
@@ -177,373 +76,6 @@ static void fail(struct supervisor *s, const char *format, ...)
 	(void)vsnprintf(s->reason, sizeof(s->reason), format, args);
 	va_end(args);
 	kill_all(s);
-}
-
-/* --- spawning ----------------------------------------------------------------------------------- */
-
-static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user);
-static int on_words(sd_event_source *source, int fd, uint32_t events, void *user);
-static int on_errors(sd_event_source *source, int fd, uint32_t events, void *user);
-
-static void spawn(struct child *child)
-{
-	struct supervisor *s = child->supervisor;
-	struct err err = { 0 };
-	int next = child_next(child->state, CHILD_SPAWN);
-	int r;
-
-	if (next < 0)
-		return;
-	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, &s->resume, &err) < 0) {
-		fail(s, "%s", err.text);
-		return;
-	}
-	child->state = next;
-	r = sd_event_add_child(
-		s->event, &child->exit_source, child->pid, WEXITED, on_reaped, child);
-	if (r >= 0)
-		r = sd_event_add_io(
-			s->event, &child->words_source, child->words, EPOLLIN, on_words, child);
-	if (r >= 0)
-		r = sd_event_add_io(
-			s->event, &child->errors_source, child->errors, EPOLLIN, on_errors, child);
-	if (r < 0)
-		fail(s, "cannot watch %s: %s", child->name, err_name(r));
-}
-
-static int on_backoff(sd_event_source *source, uint64_t usec, void *user)
-{
-	struct child *child = user;
-
-	(void)source;
-	(void)usec;
-	child->timer = sd_event_source_unref(child->timer);
-	spawn(child);
-	return 0;
-}
-
-static void spawn_later(struct child *child, int64_t wait_ns)
-{
-	struct supervisor *s = child->supervisor;
-	int r = sd_event_add_time_relative(s->event, &child->timer, CLOCK_MONOTONIC,
-		(uint64_t)wait_ns / USEC_PER_NSEC, 1000, on_backoff, child);
-
-	if (r < 0)
-		fail(s, "cannot set a timer: %s", err_name(r));
-}
-
-/* --- deaths ------------------------------------------------------------------------------------- */
-
-static const char *describe_death(
-	const struct child *child, const siginfo_t *info, char *text, size_t size)
-{
-	if (child->reason[0])
-		(void)snprintf(text, size, "%s", child->reason);
-	else if (info->si_code == CLD_EXITED)
-		(void)snprintf(text, size, "exited with status %d without a word", info->si_status);
-	else
-		(void)snprintf(text, size, "killed by signal %d (%s)", info->si_status,
-			strsignal(info->si_status));
-	return text;
-}
-
-static bool is_full(int error)
-{
-	return error == ENOSPC || error == EDQUOT;
-}
-
-/* A full disk is nobody's fault, and passes: its deaths are not counted. */
-static void wait_for_space(struct child *child, const char *why)
-{
-	int64_t now = clock_now();
-
-	child->state = child_next(child->state, CHILD_DEATH);
-	child->restarts++;
-	if (child->full_said_ns == 0 || now - child->full_said_ns > FULL_QUIET)
-		say_line(child->supervisor, LOG_LEVEL_WARNING, child,
-			"%s; it is tried again every second until there is space", why);
-	child->full_said_ns = now;
-	spawn_later(child, FULL_WAIT);
-}
-
-/* Whom it is held against. Before anybody is told of the death, and is given again what the process had. */
-static enum suspects_verdict blame(struct child *child, const siginfo_t *info)
-{
-	struct supervisor *s = child->supervisor;
-	enum suspects_verdict verdict = SUSPECTS_NOBODY;
-
-	if (child->hung_at > 0 && child->hung_worker >= 0)
-		verdict = suspects_blame(
-			s->shared, child->stage, child->page, child->hung_worker, PAGE_CAUSE_HUNG);
-	else if (child->hung_at == 0 && info->si_code != CLD_EXITED &&
-		 suspects_is_fault(info->si_status))
-		verdict = suspects_blame(
-			s->shared, child->stage, child->page, -1, (uint32_t)info->si_status);
-	suspects_forget_work(child->page);
-	return verdict;
-}
-
-/* Deaths that were thought to be some record's fault and were not: they count as others do. */
-static void charge_unexplained(struct supervisor *s)
-{
-	char within[32];
-	int64_t wait_ns;
-
-	for (uint32_t i = 0; i < s->plan->graph->stage_count && !s->is_failing; i++) {
-		const struct graph_stage *stage = &s->plan->graph->stages[i];
-		uint32_t count = suspects_unexplained(s->shared, i);
-
-		while (count-- > 0)
-			if (!policy_restart(&s->policies[i], stage, clock_now(), &wait_ns))
-				fail(s,
-					"`%s` was ended by signals, and no record that was "
-					"suspected "
-					"did it again: more than %u deaths within %s (restart, "
-					"restart_within): giving up",
-					stage->name, stage->restart_max,
-					units_print_duration(
-						stage->restart_within_ns, within, sizeof(within)));
-	}
-}
-
-/* At once, and it costs the stage nothing. */
-static void restart_for_record(struct child *child, const char *why, enum suspects_verdict verdict)
-{
-	child->state = child_next(child->state, CHILD_DEATH);
-	child->restarts++;
-	say_line(child->supervisor, LOG_LEVEL_WARNING, child, "%s; restarting: %s", why,
-		verdict == SUSPECTS_NAMED
-			? "the record that did it is known, and will be given up"
-			: "what it worked on will be done a record at a time, to find out "
-			  "whether one of them did it");
-	spawn_later(child, 0);
-}
-
-/* One that was killed before it was ready has done nothing yet; one that says why it cannot start would say it again. */
-static void child_died(
-	struct child *child, const char *why, bool by_signal, enum suspects_verdict verdict)
-{
-	struct supervisor *s = child->supervisor;
-	const struct graph_stage *stage = stage_of(child);
-	char wait_text[32], within_text[32];
-	int64_t wait_ns;
-
-	if (s->is_ready && (stage->flags & SL_RESUMES) && is_full(child->error)) {
-		wait_for_space(child, why);
-		return;
-	}
-	if (child->said_final || (!child->was_ready && !by_signal)) {
-		child->state = child_next(child->state, CHILD_GIVE_UP);
-		fail(s, "%s: %s", child->name, why);
-		return;
-	}
-	if (child->was_ready && !(stage->flags & SL_RESUMES)) {
-		child->state = child_next(child->state, CHILD_GIVE_UP);
-		if (child->reason[0])
-			fail(s, "%s: %s", child->name, why);
-		else
-			fail(s,
-				"%s: %s; a %s \"%s\" cannot take over where a dead one stood, so "
-				"the pipeline stops",
-				child->name, why, stage->role == SL_SOURCE ? "source" : "sink",
-				stage->impl);
-		return;
-	}
-	if (verdict != SUSPECTS_NOBODY &&
-		policy_quarantine(&s->quarantines[child->stage], stage, clock_now())) {
-		restart_for_record(child, why, verdict);
-		return;
-	}
-	if (!policy_restart(&s->policies[child->stage], stage, clock_now(), &wait_ns)) {
-		child->state = child_next(child->state, CHILD_GIVE_UP);
-		fail(s,
-			"%s: %s; that is more than %u deaths of `%s` within %s (restart, "
-			"restart_within): giving up",
-			child->name, why, stage->restart_max, stage->name,
-			units_print_duration(
-				stage->restart_within_ns, within_text, sizeof(within_text)));
-		return;
-	}
-	child->state = child_next(child->state, CHILD_DEATH);
-	child->restarts++;
-	say_line(s, LOG_LEVEL_WARNING, child, "%s; restarting in %s", why,
-		units_print_duration(wait_ns, wait_text, sizeof(wait_text)));
-	spawn_later(child, wait_ns);
-}
-
-static void on_line(struct child *child, int level, const char *text)
-{
-	struct supervisor *s = child->supervisor;
-
-	s->view.line(s->view.user, level, child->name, text);
-}
-
-static void hear_words(struct child *child);
-
-static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
-{
-	struct child *child = user;
-	struct supervisor *s = child->supervisor;
-	enum suspects_verdict verdict;
-	bool is_clean;
-	char why[1200];
-
-	(void)source;
-	/* What it still said counts. */
-	hear_words(child);
-	(void)child_read_errors(child, on_line);
-	verdict = blame(child, info);
-	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 &&
-		   child_next(child->state, CHILD_EXIT) >= 0;
-	(void)describe_death(child, info, why, sizeof(why));
-	child_release(child);
-	if (is_clean) {
-		child->state = child_next(child->state, CHILD_EXIT);
-		tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_DONE);
-	} else if (s->is_failing) {
-		child->state = CHILD_FAILED;
-	} else {
-		if (child->was_ready)
-			tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_GONE);
-		child_died(child, why, info->si_code != CLD_EXITED, verdict);
-	}
-	check_end(s);
-	return 0;
-}
-
-static int on_errors(sd_event_source *source, int fd, uint32_t events, void *user)
-{
-	struct child *child = user;
-
-	(void)fd;
-	(void)events;
-	if (child_read_errors(child, on_line) == 0)
-		(void)sd_event_source_set_enabled(source, SD_EVENT_OFF);
-	return 0;
-}
-
-/* --- words -------------------------------------------------------------------------------------- */
-
-static void child_is_ready(struct child *child)
-{
-	struct supervisor *s = child->supervisor;
-	int next = child_next(child->state, CHILD_READY);
-
-	if (next < 0)
-		return;
-	child->state = next;
-	child->was_ready = true;
-	tell_newcomer(child);
-	tell_neighbours(child, DOWNSTREAM, WORD_PEER_UP);
-	if (s->is_stopping)
-		child_say(child, WORD_STOP, NULL);
-	for (uint32_t i = 0; i < s->child_count && !s->is_ready; i++)
-		if (s->children[i].state == CHILD_NEW || s->children[i].state == CHILD_STARTING)
-			return;
-	if (!s->is_ready && s->view.ready)
-		s->view.ready(s->view.user);
-	s->is_ready = true;
-}
-
-/* All that this source has settled, also what its predecessors had. */
-static void keep_tally(struct child *child, const void *cells, size_t size)
-{
-	if (size != tally_size(child->supervisor->plan->graph) * sizeof(*child->tally))
-		return;
-	if (!child->tally)
-		child->tally = malloc(size);
-	if (child->tally)
-		memcpy(child->tally, cells, size);
-}
-
-/* Somebody upstream hears no PONG. What can be seen from here is said; the hang watch decides. */
-static void look_at_silent(struct supervisor *s, const struct word *word)
-{
-	char path[64], stat[256] = "";
-	const char *state;
-	FILE *file;
-
-	for (uint32_t i = 0; i < s->child_count; i++) {
-		struct child *child = &s->children[i];
-
-		if (child->stage != word->stage || child->instance != word->instance ||
-			child->epoch != word->epoch || child->pid <= 0)
-			continue;
-		(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)child->pid);
-		file = fopen(path, "re");
-		if (file) {
-			if (!fgets(stat, sizeof(stat), file))
-				stat[0] = '\0';
-			(void)fclose(file);
-		}
-		state = strrchr(stat, ')');
-		say_line(s, LOG_LEVEL_WARNING, child, "pid %d answers no ping (process state %c)",
-			(int)child->pid, state && state[1] ? state[2] : '?');
-	}
-}
-
-static void hear_word(struct child *child, const struct word *word, size_t size)
-{
-	struct supervisor *s = child->supervisor;
-	int next;
-
-	switch (word->type) {
-	case WORD_READY:
-		child_is_ready(child);
-		break;
-	case WORD_FAILED:
-		if (!child->reason[0])
-			(void)snprintf(child->reason, sizeof(child->reason), "%.*s", (int)size,
-				s->payload);
-		child->said_final = word->how;
-		child->error = (int)word->error;
-		break;
-	case WORD_TALLY:
-		keep_tally(child, s->payload, size);
-		control_hear_tally(
-			s->control, (uint32_t)(child - s->children), true, s->payload, size);
-		break;
-	case WORD_TALLY_NOW:
-		control_hear_tally(
-			s->control, (uint32_t)(child - s->children), false, s->payload, size);
-		break;
-	case WORD_DONE:
-		next = child_next(child->state, CHILD_DONE);
-		if (next >= 0)
-			child->state = next;
-		child->how = word->how;
-		break;
-	case WORD_SILENT:
-		look_at_silent(s, word);
-		break;
-	default:
-		break;
-	}
-}
-
-static void hear_words(struct child *child)
-{
-	struct supervisor *s = child->supervisor;
-	struct word word;
-	size_t size;
-	int fds[WORD_FDS_MAX];
-	int r = 0;
-
-	while (child->words >= 0 &&
-		(r = word_receive(child->words, &word, s->payload, &size, fds)) > 0)
-		hear_word(child, &word, size);
-	/* Closed: its exit will tell the rest. */
-	if (r != -EAGAIN)
-		(void)sd_event_source_set_enabled(child->words_source, SD_EVENT_OFF);
-}
-
-static int on_words(sd_event_source *source, int fd, uint32_t events, void *user)
-{
-	(void)source;
-	(void)fd;
-	(void)events;
-	hear_words(user);
-	return 0;
 }
 
 /* --- time and signals --------------------------------------------------------------------------- */
@@ -558,7 +90,7 @@ static void end_hung(struct child *child, const char *what, const char *limit, i
 /* A worker that stays in one call, or a pump that does not turn, for longer than stall_timeout. */
 static void watch_child(struct child *child, int64_t now)
 {
-	const struct graph_stage *stage = stage_of(child);
+	const struct graph_stage *stage = child_stage(child);
 	int64_t beat = page_get(child->page->pump_beat_ns);
 	char limit[32];
 
@@ -595,7 +127,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 	for (uint32_t i = 0; i < s->child_count; i++)
 		watch_child(&s->children[i], now);
 	control_tick(s->control);
-	charge_unexplained(s);
+	family_charge_unexplained(s);
 	if (s->view.tick)
 		s->view.tick(s->view.user, s);
 	(void)sd_event_source_set_time(source, usec + TICK_USEC);
@@ -616,6 +148,39 @@ static int on_signal(sd_event_source *source, const struct signalfd_siginfo *inf
 	return 0;
 }
 
+static int on_drain_timeout(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct supervisor *s = user;
+	char limit[32];
+
+	(void)source;
+	(void)usec;
+	supervisor_fail(s,
+		"not all that was read is settled after %s (drain_timeout): stopped; the next "
+		"start "
+		"goes on from there",
+		units_print_duration(s->plan->graph->drain_timeout_ns, limit, sizeof(limit)));
+	return 0;
+}
+
+/* SIGHUP: the config is read again. */
+static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *info, void *user)
+{
+	struct supervisor *s = user;
+	struct err err = { 0 };
+
+	(void)source;
+	(void)info;
+	if (reload_begin(s, &err) < 0)
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL, "not reloaded: %s", err.text);
+	return 0;
+}
+
+int supervisor_reload(struct supervisor *supervisor, struct err *err)
+{
+	return reload_begin(supervisor, err);
+}
+
 void supervisor_drain(struct supervisor *s)
 {
 	if (s->is_stopping || s->is_failing)
@@ -623,66 +188,21 @@ void supervisor_drain(struct supervisor *s)
 	s->is_stopping = true;
 	if (s->view.stopping)
 		s->view.stopping(s->view.user);
-	for (uint32_t i = 0; i < s->child_count; i++)
-		if (stage_of(&s->children[i])->role == SL_SOURCE)
-			child_say(&s->children[i], WORD_STOP, NULL);
+	family_tell_sources(s, WORD_STOP);
+	if (sd_event_add_time_relative(s->event, &s->drain_timer, CLOCK_MONOTONIC,
+		    (uint64_t)s->plan->graph->drain_timeout_ns / USEC_PER_NSEC, 1000,
+		    on_drain_timeout, s) < 0)
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL, "no timer for drain_timeout");
 }
 
 void supervisor_stop(struct supervisor *s, const char *by)
 {
 	s->is_stopping = true;
-	fail(s, "stopped at once by %s: what was not settled is lost to this run", by);
+	supervisor_fail(
+		s, "stopped at once by %s: the next start goes on with what was not settled", by);
 }
 
 /* --- beginning ---------------------------------------------------------------------------------- */
-
-static int make_graph_fd(struct supervisor *s, struct err *err)
-{
-	struct sl_writer w;
-	ssize_t written = -1;
-	int r = 0;
-
-	sl_writer_init(&w);
-	s->graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
-	if (s->graph_fd >= 0 && graph_encode(s->plan->graph, &w) == 0)
-		written = write(s->graph_fd, w.data, w.size);
-	if (written < 0 || (size_t)written != w.size) {
-		sl_writer_fini(&w);
-		return err_set(err, -ENOMEM, "cannot hand on the graph");
-	}
-	sl_writer_fini(&w);
-	s->shared_fd = page_shared_create();
-	if (s->shared_fd >= 0)
-		s->shared = page_shared_map(s->shared_fd, &r);
-	else
-		r = s->shared_fd;
-	return r < 0 ? err_set(err, r, "cannot make the shared page: %s", err_name(r)) : 0;
-}
-
-static int make_children(struct supervisor *s, struct err *err)
-{
-	const struct graph *graph = s->plan->graph;
-	uint32_t at = 0;
-
-	for (uint32_t i = 0; i < graph->stage_count; i++)
-		s->child_count += graph->stages[i].processes;
-	s->children = calloc(s->child_count, sizeof(*s->children));
-	s->policies = calloc(graph->stage_count, sizeof(*s->policies));
-	s->quarantines = calloc(graph->stage_count, sizeof(*s->quarantines));
-	s->tally = calloc(tally_size(graph), sizeof(*s->tally));
-	if (!s->children || !s->policies || !s->quarantines || !s->tally)
-		return err_set(err, -ENOMEM, "no memory for %u processes", s->child_count);
-	for (uint32_t i = 0; i < graph->stage_count; i++) {
-		for (uint32_t n = 0; n < graph->stages[i].processes; n++) {
-			int r = child_init(&s->children[at++], s, i, n);
-
-			if (r < 0)
-				return err_set(err, r, "cannot prepare %s.%u: %s",
-					graph->stages[i].name, n, err_name(r));
-		}
-	}
-	return 0;
-}
 
 static int make_event(struct supervisor *s, struct err *err)
 {
@@ -692,6 +212,7 @@ static int make_event(struct supervisor *s, struct err *err)
 	(void)sigemptyset(&blocked);
 	(void)sigaddset(&blocked, SIGINT);
 	(void)sigaddset(&blocked, SIGTERM);
+	(void)sigaddset(&blocked, SIGHUP);
 	(void)sigaddset(&blocked, SIGCHLD);
 	(void)sigprocmask(SIG_BLOCK, &blocked, NULL);
 	(void)signal(SIGPIPE, SIG_IGN);
@@ -700,6 +221,8 @@ static int make_event(struct supervisor *s, struct err *err)
 		r = sd_event_add_signal(s->event, NULL, SIGINT, on_signal, s);
 	if (r >= 0)
 		r = sd_event_add_signal(s->event, NULL, SIGTERM, on_signal, s);
+	if (r >= 0)
+		r = sd_event_add_signal(s->event, NULL, SIGHUP, on_hangup, s);
 	if (r >= 0)
 		r = sd_event_add_time_relative(
 			s->event, &s->tick, CLOCK_MONOTONIC, TICK_USEC, 10000, on_tick, s);
@@ -715,7 +238,7 @@ static int begin_run(struct supervisor *s, struct supervisor_start start, struct
 	s->resume.accept_mixed = start.accept_mixed;
 	r = resume_begin(s->plan, start.mode, &s->resume, note, sizeof(note), err);
 	if (r == 0 && note[0])
-		say_line(s, LOG_LEVEL_INFO, NULL, "%s", note);
+		supervisor_say(s, LOG_LEVEL_INFO, NULL, "%s", note);
 	return r;
 }
 
@@ -734,29 +257,13 @@ static int end_run(struct supervisor *s, struct supervisor_start start, struct e
 	return resume_end(s->plan, &s->resume, was_stopped(s), err);
 }
 
-/* What the sources have settled together; false: one has not said it. */
-static bool sum_tallies(struct supervisor *s)
-{
-	bool is_whole = true;
-
-	for (uint32_t i = 0; i < s->child_count; i++) {
-		const struct child *child = &s->children[i];
-
-		if (child->tally)
-			tally_add(s->tally, child->tally, tally_size(s->plan->graph));
-		else if (stage_of(child)->role == SL_SOURCE)
-			is_whole = false;
-	}
-	return is_whole;
-}
-
 /* A pipeline whose data move must not end because nobody can ask how it does. */
 static void open_control(struct supervisor *s)
 {
 	struct err err = { 0 };
 
 	if (control_open(s, s->plan, s->event, &s->control, &err) < 0)
-		say_line(s, LOG_LEVEL_WARNING, NULL,
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
 			"no control socket, so `sluice status` cannot ask: %s", err.text);
 }
 
@@ -769,7 +276,7 @@ static void close_control(struct supervisor *s)
 	s->control = NULL;
 }
 
-int supervisor_run(const struct plan *plan, struct supervisor_start start,
+int supervisor_run(struct plan *plan, struct supervisor_start start,
 	const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err)
 {
 	struct supervisor *s = calloc(1, sizeof(*s));
@@ -784,18 +291,14 @@ int supervisor_run(const struct plan *plan, struct supervisor_start start,
 	s->started_ns = clock_now();
 	r = begin_run(s, start, err);
 	if (r == 0)
-		r = make_graph_fd(s, err);
-	if (r == 0)
-		r = make_children(s, err);
+		r = family_make(s, err);
 	if (r == 0)
 		r = make_event(s, err);
 	if (r < 0) {
 		supervisor_free(s);
 		return r;
 	}
-	/* Downstream first: by the time a source is ready, who it feeds is on the way. */
-	for (uint32_t i = s->child_count; i > 0 && !s->is_failing; i--)
-		spawn(&s->children[i - 1]);
+	family_start(s);
 	open_control(s);
 	r = sd_event_loop(s->event);
 	if (s->view.tick)
@@ -804,11 +307,12 @@ int supervisor_run(const struct plan *plan, struct supervisor_start start,
 		(void)err_set(err, r, "the event loop failed: %s", err_name(r));
 	else
 		r = end_run(s, start, err);
-	s->has_counts = sum_tallies(s);
+	s->has_counts = family_sum_tallies(s);
 	if (r < 0) {
 		supervisor_free(s);
 		return r;
 	}
+	reload_fini(s);
 	close_control(s);
 	*ret_supervisor = s;
 	return 0;
@@ -818,25 +322,12 @@ void supervisor_free(struct supervisor *supervisor)
 {
 	if (!supervisor)
 		return;
-	for (uint32_t i = 0; supervisor->children && i < supervisor->child_count; i++)
-		child_fini(&supervisor->children[i]);
+	family_fini(supervisor);
+	reload_fini(supervisor);
 	control_close(supervisor->control, NULL);
+	supervisor->drain_timer = sd_event_source_unref(supervisor->drain_timer);
 	supervisor->tick = sd_event_source_unref(supervisor->tick);
 	supervisor->event = sd_event_unref(supervisor->event);
-	if (supervisor->graph_fd >= 0)
-		(void)close(supervisor->graph_fd);
-	if (supervisor->shared_fd >= 0)
-		(void)close(supervisor->shared_fd);
-	free(supervisor->children);
-	for (uint32_t i = 0; supervisor->policies && i < supervisor->plan->graph->stage_count; i++)
-		policy_fini(&supervisor->policies[i]);
-	for (uint32_t i = 0; supervisor->quarantines && i < supervisor->plan->graph->stage_count;
-		i++)
-		policy_fini(&supervisor->quarantines[i]);
-	free(supervisor->policies);
-	free(supervisor->quarantines);
-	page_shared_unmap(supervisor->shared);
-	free(supervisor->tally);
 	free(supervisor);
 }
 
@@ -893,7 +384,8 @@ bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i)
 {
 	struct child *child = &supervisor->children[i];
 
-	if (stage_of(child)->role != SL_SOURCE || child->state != CHILD_RUNNING || child->words < 0)
+	if (child_stage(child)->role != SL_SOURCE || child->state != CHILD_RUNNING ||
+		child->words < 0)
 		return false;
 	child_say(child, WORD_ASK_TALLY, NULL);
 	return true;

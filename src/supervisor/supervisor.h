@@ -61,8 +61,11 @@ struct supervisor_start {
 	bool accept_mixed; /* of records that two shapes of the graph have worked on */
 };
 
-/* Runs the plan to its end. Blocks SIGINT, SIGTERM and SIGCHLD while it does. 0 or negative errno with `err`. */
-int supervisor_run(const struct plan *plan, struct supervisor_start start,
+/* Begins a reload: 0; negative errno and why it cannot be. */
+int supervisor_reload(struct supervisor *supervisor, struct err *err);
+
+/* Runs the plan to its end; a reload puts another graph into it. Blocks SIGINT, SIGTERM and SIGCHLD while it does. 0 or negative errno with `err`. */
+int supervisor_run(struct plan *plan, struct supervisor_start start,
 	const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err);
 void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret);
 void supervisor_free(struct supervisor *supervisor);

@@ -16,4 +16,7 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/routes.c \
 	src/supervisor/status.c src/supervisor/status.h \
 	src/supervisor/suspects.c src/supervisor/suspects.h \
+	src/supervisor/family.c \
+	src/supervisor/reload.c src/supervisor/reload.h \
+	src/supervisor/supervisor_room.h \
 	src/supervisor/supervisor.c src/supervisor/supervisor.h

@@ -85,7 +85,7 @@ def children(pid, stages=None):
             words = pathlib.Path(f"/proc/{entry}/cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if int(stat[1]) != pid or len(words) < 3 or stat[0] == "Z":
+        if int(stat[1]) != pid or len(words) < 3 or words[1] != b"--instance" or stat[0] == "Z":
             continue
         name = words[2].decode()
         if stages is None or name.rsplit(".", 1)[0] in stages:

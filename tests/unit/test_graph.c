@@ -55,6 +55,7 @@ static void example_init(struct example *e)
 	e->graph = (struct graph){
 		.name = "orders",
 		.file = "/etc/orders.conf",
+		.drain_timeout_ns = 13,
 		.stages = e->stages,
 		.stage_count = 4,
 		.links = e->links,
@@ -135,10 +136,10 @@ static void links_are_known_at_both_ends(void **state)
 	graph_free(graph);
 }
 
-static void the_shape_is_names_and_links_only(void **state)
+static void the_shape_is_what_changes_records(void **state)
 {
 	struct example e;
-	struct graph *a, *b, *c, *d;
+	struct graph *a, *b, *c, *d, *f;
 
 	(void)state;
 	example_init(&e);
@@ -151,13 +152,17 @@ static void the_shape_is_names_and_links_only(void **state)
 	assert_int_equal(there_and_back(&e.graph, &c), 0);
 	e.stages[3].impl = "stdout";
 	assert_int_equal(there_and_back(&e.graph, &d), 0);
+	e.stages[1].processes = 2;
+	assert_int_equal(there_and_back(&e.graph, &f), 0);
 	assert_true(a->shape == b->shape);
 	assert_true(a->shape != c->shape);
 	assert_true(c->shape != d->shape);
+	assert_true(d->shape != f->shape);
 	graph_free(a);
 	graph_free(b);
 	graph_free(c);
 	graph_free(d);
+	graph_free(f);
 }
 
 static void what_cannot_be_is_refused(void **state)
@@ -316,7 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_graph_comes_back_whole),
 		cmocka_unit_test(links_are_known_at_both_ends),
-		cmocka_unit_test(the_shape_is_names_and_links_only),
+		cmocka_unit_test(the_shape_is_what_changes_records),
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(damage_never_gets_further),
 		cmocka_unit_test(a_graph_can_be_read),

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/* See reload.h. */
+#include "supervisor/reload.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/units.h"
+#include "supervisor/supervisor_room.h"
+
+#define USEC_PER_NSEC 1000
+
+static void tell(struct supervisor *s, int level, const char *text)
+{
+	supervisor_say(s, level, NULL, "%s", text);
+	control_reloaded(s->control, level > LOG_LEVEL_WARNING, text);
+}
+
+static void forget(struct reload *reload)
+{
+	graph_free(reload->next);
+	reload->timer = sd_event_source_unref(reload->timer);
+	*reload = (struct reload){ 0 };
+}
+
+/* --- may it? -------------------------------------------------------------------------------------- */
+
+static int check_state(const struct supervisor *s, struct err *err)
+{
+	const struct graph *graph = s->plan->graph;
+
+	if (s->reload.state != RELOAD_NONE)
+		return err_set(err, -EBUSY, "a reload is under way already");
+	if (s->is_stopping || s->is_failing)
+		return err_set(err, -ECANCELED, "the pipeline is ending");
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (graph->stages[i].role == SL_SOURCE && !(graph->stages[i].flags & SL_RESUMES))
+			return err_set(err, -ENOTSUP,
+				"the source `%s` cannot go on where it stood: stop the pipeline "
+				"and start it again",
+				graph->stages[i].name);
+	return 0;
+}
+
+static int read_again(struct supervisor *s, struct graph **ret_graph, struct err *err)
+{
+	const struct graph *now = s->plan->graph;
+	struct plan next;
+	int r = plan_make(now->file, s->plan->state, s->plan->runtime, &next, err);
+
+	if (r == -EINVAL)
+		return err_set(
+			err, r, "%s is wrong: `sluice check %s` says where", now->file, now->file);
+	if (r < 0)
+		return r;
+	if (strcmp(next.graph->name, now->name) != 0)
+		r = err_set(err, -EINVAL,
+			"`name` is \"%s\" now and was \"%s\": that is another pipeline; stop this "
+			"one and start that",
+			next.graph->name, now->name);
+	else if (graph_is_same(next.graph, now))
+		r = err_set(err, -EALREADY, "nothing has changed");
+	if (r < 0)
+		graph_free(next.graph);
+	else
+		*ret_graph = next.graph;
+	return r;
+}
+
+/* --- the way -------------------------------------------------------------------------------------- */
+
+static int on_timeout(sd_event_source *source, uint64_t usec, void *user)
+{
+	struct supervisor *s = user;
+	char limit[32], text[200];
+
+	(void)source;
+	(void)usec;
+	(void)snprintf(text, sizeof(text),
+		"not reloaded: what was read is not settled after %s (drain_timeout); the pipeline "
+		"goes on as it was",
+		units_print_duration(s->plan->graph->drain_timeout_ns, limit, sizeof(limit)));
+	forget(&s->reload);
+	family_tell_sources(s, WORD_RESUME);
+	tell(s, LOG_LEVEL_WARNING, text);
+	return 0;
+}
+
+int reload_begin(struct supervisor *s, struct err *err)
+{
+	int r = check_state(s, err);
+
+	s->reload.is_wanted = r == 0 && !s->is_ready;
+	if (s->reload.is_wanted)
+		return 0;
+	if (r == 0)
+		r = read_again(s, &s->reload.next, err);
+	if (r == 0)
+		r = sd_event_add_time_relative(s->event, &s->reload.timer, CLOCK_MONOTONIC,
+			(uint64_t)s->plan->graph->drain_timeout_ns / USEC_PER_NSEC, 1000,
+			on_timeout, s);
+	if (r < 0) {
+		forget(&s->reload);
+		return r;
+	}
+	s->reload.state = RELOAD_PAUSING;
+	for (uint32_t i = 0; i < s->child_count; i++)
+		s->children[i].has_paused = false;
+	supervisor_say(s, LOG_LEVEL_INFO, NULL, "reloading: what was read is being settled");
+	family_tell_sources(s, WORD_PAUSE);
+	return 0;
+}
+
+void reload_when_ready(struct supervisor *s)
+{
+	struct err err = { 0 };
+	char text[sizeof(err.text) + 32];
+
+	if (!s->reload.is_wanted || reload_begin(s, &err) == 0)
+		return;
+	(void)snprintf(text, sizeof(text), "not reloaded: %s", err.text);
+	tell(s, LOG_LEVEL_WARNING, text);
+}
+
+static bool all_have_paused(const struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		const struct child *child = &s->children[i];
+
+		if (child_stage(child)->role == SL_SOURCE && !child->has_paused &&
+			child->state != CHILD_FINISHED)
+			return false;
+	}
+	return true;
+}
+
+void reload_see(struct supervisor *s)
+{
+	if (s->reload.state != RELOAD_PAUSING || !all_have_paused(s))
+		return;
+	s->reload.state = RELOAD_LEAVING;
+	s->reload.timer = sd_event_source_unref(s->reload.timer);
+	family_tell_sources(s, WORD_STOP);
+}
+
+static bool has_come_to_its_end(const struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->child_count; i++)
+		if (child_stage(&s->children[i])->role == SL_SOURCE &&
+			s->children[i].how == WORD_HOW_STOP)
+			return false;
+	return true;
+}
+
+bool reload_swap(struct supervisor *s)
+{
+	struct graph *next = s->reload.next;
+	struct err err = { 0 };
+
+	/* Who was told to stop in the meantime, or has read everything, needs no new processes. */
+	if (s->reload.state != RELOAD_LEAVING || s->is_stopping || has_come_to_its_end(s))
+		return false;
+	s->reload.next = NULL;
+	forget(&s->reload);
+	family_fini(s);
+	graph_free(s->plan->graph);
+	s->plan->graph = next;
+	s->is_ready = false;
+	if (family_make(s, &err) < 0 || control_resize(s->control) < 0) {
+		supervisor_fail(s, "%s", err.text[0] ? err.text : "no memory");
+		return true;
+	}
+	family_start(s);
+	tell(s, LOG_LEVEL_INFO, "reloaded");
+	return true;
+}
+
+void reload_fini(struct supervisor *s)
+{
+	if (s->reload.state != RELOAD_NONE || s->reload.is_wanted)
+		control_reloaded(s->control, false, "not reloaded: the pipeline has ended");
+	forget(&s->reload);
+}

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Reload: the config file is read again, and the pipeline goes on as it says now, in the same run.
+ *
+ *   asked -> check -> PAUSE to the sources -> all that was read is settled -> STOP: every process leaves -> the new graph's processes
+ *
+ * Until everything is settled nothing has changed: a wrong file, or what does not settle within drain_timeout, leaves the pipeline as it was. What
+ * is settled is never worked on again, so no identity has two meanings.
+ */
+#ifndef SUPERVISOR_RELOAD_H
+#define SUPERVISOR_RELOAD_H
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "base/err.h"
+#include "config/graph.h"
+
+struct supervisor;
+
+enum reload_state { RELOAD_NONE, RELOAD_PAUSING, RELOAD_LEAVING };
+
+struct reload {
+	enum reload_state state;
+	bool is_wanted; /* asked for before all were ready */
+	struct graph *next;
+	sd_event_source *timer;
+};
+
+/* 0: it has begun; its end is told (control_reloaded, a line). Negative errno, and why in `err`: nothing has changed. */
+int reload_begin(struct supervisor *s, struct err *err);
+/* All are ready: one that was asked for before begins now. */
+void reload_when_ready(struct supervisor *s);
+/* A source has said PAUSED, has become ready, or has ended. */
+void reload_see(struct supervisor *s);
+/* Every process has left: true, and the new ones are started. False: there is no reload in that state. */
+bool reload_swap(struct supervisor *s);
+/* The pipeline ends before the reload does. */
+void reload_fini(struct supervisor *s);
+
+#endif
