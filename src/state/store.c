@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 #define BUSY_MS 20000
+#define BUSY_STEP_US 1000
 #define APPLICATION_ID 0x736c7563 /* "sluc": file(1) and sqlite3 can tell whose it is */
 
 static int errno_of(int code)
@@ -116,6 +119,22 @@ static int check_version(sqlite3 *db, const struct store_kind *kind, struct err 
 	return version == kind->step_count ? 0 : bring_up_to_date(db, kind, err);
 }
 
+/* Of several that make it at once SQLite tells all but one that it is busy, without waiting: two that wait would wait for ever. */
+static int use_wal(sqlite3 *db, const struct store_kind *kind, struct err *err)
+{
+	int64_t until = clock_now() + BUSY_MS * NSEC_PER_MSEC;
+	int r;
+
+	do {
+		r = run(db, kind, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", err);
+		if (r == -EBUSY)
+			(void)usleep(BUSY_STEP_US);
+	} while (r == -EBUSY && clock_now() < until);
+	if (r == 0 && err)
+		err->text[0] = '\0';
+	return r;
+}
+
 int store_open(const char *folder, const struct store_kind *kind, bool may_make, sqlite3 **ret_db,
 	struct err *err)
 {
@@ -133,7 +152,7 @@ int store_open(const char *folder, const struct store_kind *kind, bool may_make,
 		r = store_error(db, kind, err);
 	(void)sqlite3_busy_timeout(db, BUSY_MS);
 	if (r == 0)
-		r = run(db, kind, "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL", err);
+		r = use_wal(db, kind, err);
 	if (r == 0)
 		r = check_version(db, kind, err);
 	if (r < 0) {

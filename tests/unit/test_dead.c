@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "state/dead.h"
@@ -211,6 +212,42 @@ static void what_is_not_ours_is_refused(void **state)
 	is_refused(-EBADMSG, "is damaged");
 }
 
+#define OPENERS 8
+
+/* Opens the store that is not there yet, at the same time as others: 0 when it got it. */
+static int open_with_others(int gate)
+{
+	struct dead *dead;
+	struct err err = { 0 };
+	char byte;
+
+	(void)!read(gate, &byte, 1);
+	return dead_open(folder, true, &dead, &err) < 0;
+}
+
+static void several_processes_make_it_at_once(void **state)
+{
+	int gate[2], status;
+
+	for (int round = 0; round < 20; round++) {
+		assert_int_equal(pipe(gate), 0);
+		for (int i = 0; i < OPENERS; i++) {
+			if (fork() > 0)
+				continue;
+			(void)close(gate[1]);
+			_exit(open_with_others(gate[0]));
+		}
+		(void)close(gate[1]);
+		(void)close(gate[0]);
+		for (int i = 0; i < OPENERS; i++) {
+			assert_true(wait(&status) > 0);
+			assert_int_equal(status, 0);
+		}
+		remove_folder(state);
+		assert_int_equal(make_folder(state), 0);
+	}
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, make_folder, remove_folder)
@@ -219,6 +256,7 @@ int main(void)
 		TEST(the_same_letter_is_kept_once),
 		TEST(letters_are_chosen_and_removed),
 		TEST(what_is_not_ours_is_refused),
+		TEST(several_processes_make_it_at_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
