@@ -118,4 +118,7 @@ fuzz: all
 		mkdir -p found/$$(basename $$target) && \
 		$$target -max_total_time=$(FUZZ_SECONDS) found/$$(basename $$target) $(srcdir)/tests/fuzz/corpus/$$(basename $$target) || exit 1; \
 	done
-.PHONY: fuzz
+# The model of the link, larger than runtests has it.
+model:
+	$(srcdir)/tests/model/run --large
+.PHONY: fuzz model
