@@ -14,6 +14,7 @@ UNIT_TESTS = \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
 	tests/unit/test_order \
+	tests/unit/test_outlet \
 	tests/unit/test_spans \
 	tests/unit/test_states \
 	tests/unit/test_status \
@@ -47,9 +48,15 @@ nodist_EXTRA_tests_unit_test_ledger_SOURCES = dummy.cxx
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_order_SOURCES = dummy.cxx
+tests_unit_test_outlet_SOURCES = tests/unit/test_outlet.c
+tests_unit_test_outlet_LDADD = $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_outlet_SOURCES = dummy.cxx
 tests_unit_test_spans_SOURCES = tests/unit/test_spans.c
 tests_unit_test_spans_LDADD = $(LINK_TEST_LIBS)
-nodist_EXTRA_tests_unit_test_spans_SOURCES = dummy.cxx
+nodist_EXTRA_tests_unit_test_outlet_SOURCES = tests/unit/test_outlet.c
+tests_unit_test_outlet_LDADD = $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_outlet_SOURCES = dummy.cxx
+tests_unit_test_spans_SOURCES = dummy.cxx
 tests_unit_test_states_SOURCES = tests/unit/test_states.c
 tests_unit_test_states_LDADD = libsupervisor.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_states_SOURCES = dummy.cxx

@@ -748,7 +748,12 @@ static void end_outlets(struct pump *pump)
 		keeper_set_ended(pump->keeper, pump->how);
 	for (uint32_t i = 0; i < pump->outlet_count; i++)
 		outlet_end(pump->outlets[i], pump->how);
-	for (uint32_t i = 0; i < pump->inlet_count; i++)
+}
+
+/* To whoever has sent the sentinel; again to a successor, which does not know that its predecessor heard it. */
+static void say_bye(struct pump *pump)
+{
+	for (uint32_t i = 0; i < pump->inlet_count && pump->state >= INSTANCE_ENDING; i++)
 		inlet_bye(pump->inlets[i]);
 }
 
@@ -804,6 +809,7 @@ static void live(struct pump *pump)
 		pump->state = next;
 		life_act(pump, event);
 	}
+	say_bye(pump);
 }
 
 /* A source that reads no more for now says when all is settled; one that has ended is settled anyway. */

@@ -354,26 +354,6 @@ static void send_waiting(struct outlet *outlet)
 	}
 }
 
-static void send_sentinels(struct outlet *outlet)
-{
-	uint8_t frame[FRAME_FIXED_MAX];
-	size_t size = frame_put_sentinel(frame, outlet->how);
-
-	if (!outlet->is_ending || outlet->entry_count > 0)
-		return;
-	for (uint32_t i = 0; i < outlet->edge_count; i++) {
-		for (uint32_t p = 0; p < outlet->edges[i].to->processes; p++) {
-			struct outlet_peer *peer = &outlet->edges[i].peers[p];
-			int next = outlet_peer_next(peer->state, OUTLET_PEER_SENTINEL);
-
-			if (next < 0)
-				continue;
-			peer->state = next;
-			(void)send_to(outlet, peer, frame, size, 0);
-		}
-	}
-}
-
 struct floor_list {
 	struct frame_floor *items;
 	uint32_t count;
@@ -408,6 +388,34 @@ static size_t make_ping(struct outlet *outlet)
 	return outlet->scratch ? size : 0;
 }
 
+/*
+ * With the last floors before it: who has ended fills holes for others still, and must not fill those that nobody would fill
+ * beside it, because the process that could is dead and has nothing to take any more.
+ */
+static void send_sentinel(struct outlet *outlet, struct outlet_peer *peer)
+{
+	uint8_t frame[FRAME_FIXED_MAX];
+	int next = outlet_peer_next(peer->state, OUTLET_PEER_SENTINEL);
+	size_t size;
+
+	if (next < 0)
+		return;
+	peer->state = next;
+	size = make_ping(outlet);
+	if (size > 0)
+		(void)send_to(outlet, peer, outlet->scratch, size, 0);
+	(void)send_to(outlet, peer, frame, frame_put_sentinel(frame, outlet->how), 0);
+}
+
+static void send_sentinels(struct outlet *outlet)
+{
+	if (!outlet->is_ending || outlet->entry_count > 0)
+		return;
+	for (uint32_t i = 0; i < outlet->edge_count; i++)
+		for (uint32_t p = 0; p < outlet->edges[i].to->processes; p++)
+			send_sentinel(outlet, &outlet->edges[i].peers[p]);
+}
+
 /* --- the peers ---------------------------------------------------------------------------------- */
 
 struct hole {
@@ -429,6 +437,8 @@ static void send_hole(void *user, struct spans_key key, struct span span)
 	};
 	struct sl_batch empty = { .head = head };
 
+	/* It will be begun like any other, and say so. */
+	hole->peer->credit--;
 	send_batch(hole->outlet, hole->peer, &empty, true, 0);
 }
 
@@ -559,6 +569,12 @@ static int remember_settled(struct outlet *outlet, struct edge *edge, struct out
 		edge->is_partitioned ? &peer->settled : &edge->settled, key, id->start, id->end);
 }
 
+/* The batch was settled before, and is made again while the empty one in its place is still on its way. */
+static bool is_of_hole(const struct duty *duty, const struct frame_settled *settled)
+{
+	return settled->received == 0 && duty->batch->head.count > 0;
+}
+
 static int receive_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
 	const uint8_t *data, size_t size)
 {
@@ -569,7 +585,7 @@ static int receive_settled(struct outlet *outlet, struct edge *edge, struct outl
 	if (frame_get_settled(data, size, &settled) < 0)
 		return -EBADMSG;
 	duty = find_duty(outlet, edge, peer, &settled.id);
-	if (!duty || duty->peer != peer)
+	if (!duty || duty->peer != peer || is_of_hole(duty, &settled))
 		return 0; /* an empty batch that filled a hole */
 	/* ... and the batch itself is on its way once more, to the same peer: it will answer for itself. */
 	if (settled.received == 0 && duty->batch->head.count > 0)
@@ -619,8 +635,7 @@ static int receive_failed(struct outlet *outlet, struct edge *edge, struct outle
 	if (!duty || duty->peer != peer)
 		return 0;
 	DL_DELETE(peer->sent, duty);
-	peer->credit++;
-	duty->attempt++;
+	duty->attempt++; /* credit came back when it was begun */
 	wait_again(duty);
 	if (duty->attempt >= FAILED_MAX) {
 		(void)snprintf(reason, sizeof(reason), "%s.%u refuses a batch: %.*s",

@@ -85,9 +85,12 @@ mtype = { HELLO, GRANT, SETTLED, FAILED, BYE, BATCH, PING, SENTINEL, UP, GONE, D
 #define FRESH 32 /* on the wire: it passed by credit; in a slot: by room. For the properties only */
 #define RECUT 64 /* another identity for the same records */
 
+#ifndef SLACK
+#define SLACK 0 /* more room on the wire; an assertion tells when it is wanted */
+#endif
 #define FRAMES (MAX + 3)
-chan down[LINKS] = [FRAMES + 1] of { mtype, byte, byte, byte };     /* type, batch, flags; floor */
-chan up[LINKS] = [FRAMES + 2] of { mtype, byte, byte, byte, byte }; /* type, batch, flags; epoch of the sender, of the receiver */
+chan down[LINKS] = [FRAMES + 1 + SLACK] of { mtype, byte, byte, byte };     /* type, batch, flags; floor */
+chan up[LINKS] = [FRAMES + 2 + SLACK] of { mtype, byte, byte, byte, byte }; /* type, batch, flags; epoch of the sender, of the receiver */
 chan words[INSTANCES] = [6] of { mtype, byte, byte };             /* type, about whom, its epoch */
 
 /* --- the supervisor's children ---------------------------------------------------------------------- */
