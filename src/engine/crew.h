@@ -45,6 +45,7 @@ struct job {
 	char *origin_name; /* source */
 	bool is_end;       /* source: nothing more */
 	bool is_canceled;  /* source: stopped, nothing was put */
+	bool is_known;     /* sink: it has it already */
 	bool is_refused;   /* the payload is malformed or there was no memory: nothing was done */
 	uint64_t consumed, dead; /* records */
 	int64_t work_ns;

@@ -66,11 +66,13 @@ int memory_keep(struct callback *callback, const struct job *uncommitted)
 	int r = committed_begin(memory->store, err);
 
 	for (const struct job *job = uncommitted; job && r == 0; job = job->next_in_list)
-		r = committed_add(memory->store, &job->delivery->batch->head, job->dead, err);
+		r = committed_add(memory->store, &job->delivery->batch->head, job->dead,
+			!job->is_known && job->delivery->batch->head.count > 0, err);
 	if (r == 0)
 		r = committed_end(memory->store, host->run, host->instance, memory->mark,
 			memory->mark_size, err);
 	memory->has_mark = memory->has_mark && r < 0;
+	memory->has_repeats = memory->has_repeats && r < 0;
 	return r;
 }
 
@@ -89,10 +91,12 @@ static bool is_same(const struct batch_id *a, const struct batch_id *b)
 	       a->start == b->start;
 }
 
-/* The same batch among them; only what is given again can be one. */
-static const struct job *find_written(const struct job *job, const struct batch_head *head)
+/* The same batch among them. The copy that is marked as given again may be the first to come. */
+static const struct job *find_written(
+	struct memory *memory, const struct job *job, const struct batch_head *head)
 {
-	job = head->again ? job : NULL;
+	memory->has_repeats = memory->has_repeats || head->again;
+	job = memory->has_repeats ? job : NULL;
 	while (job && !is_same(&job->delivery->batch->head.id, &head->id))
 		job = job->next_in_list;
 	return job;
@@ -101,13 +105,14 @@ static const struct job *find_written(const struct job *job, const struct batch_
 int memory_recognise(struct callback *callback, const struct job *uncommitted, struct job *job)
 {
 	const struct batch_head *head = &job->delivery->batch->head;
-	const struct job *written = find_written(uncommitted, head);
+	const struct job *written = find_written(callback->memory, uncommitted, head);
 	uint64_t dead = written ? written->dead : 0;
 	int r = written ? 0
 			: committed_has(callback->memory->store, &head->id, &dead, &callback->err);
 
 	if (r < 0 || (r == 0 && !written))
 		return r;
+	job->is_known = true;
 	job->dead = dead;
 	job->consumed = head->count - dead;
 	return written ? MEMORY_WRITTEN : MEMORY_COMMITTED;
@@ -115,7 +120,12 @@ int memory_recognise(struct callback *callback, const struct job *uncommitted, s
 
 int memory_finished(struct callback *callback)
 {
-	return committed_forget(callback->memory->store, callback->host->run, &callback->err);
+	const struct host *host = callback->host;
+
+	/* Another instance may have a late copy before it still. The next run forgets them. */
+	if (host->stage->processes > 1)
+		return 0;
+	return committed_forget(callback->memory->store, host->run, &callback->err);
 }
 
 void memory_fini(struct memory *memory)

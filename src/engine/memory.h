@@ -13,7 +13,8 @@ struct memory {
 	struct committed *store;
 	void *mark; /* what sl_remember said last */
 	size_t mark_size;
-	bool has_mark; /* since it was kept last */
+	bool has_mark;    /* since it was kept last */
+	bool has_repeats; /* since then, a batch was given again */
 	void *recalled;
 	size_t recalled_size;
 };

@@ -138,14 +138,27 @@ int committed_begin(struct committed *c, struct err *err)
 	return run(c, "BEGIN IMMEDIATE", err);
 }
 
-int committed_add(
-	struct committed *c, const struct batch_head *head, uint64_t dead, struct err *err)
+/* Two instances were given the same batch, because a process between the source and them died; and this one was slower. */
+static int check_new(struct committed *c, const struct batch_id *id, struct err *err)
+{
+	uint64_t dead;
+	int r = committed_has(c, id, &dead, err);
+
+	return r > 0 ? err_set(err, -EALREADY,
+			       "another process of the stage was given the same batch, and has "
+			       "committed it: this one goes back to its last commit")
+		     : r;
+}
+
+int committed_add(struct committed *c, const struct batch_head *head, uint64_t dead, bool is_new,
+	struct err *err)
 {
 	const struct batch_id *id = &head->id;
-	int r;
+	int r = is_new ? check_new(c, id, err) : 0;
 
 	BIND(c, RAISE, id->run, id->origin, head->floor);
-	r = step(c, RAISE, err);
+	if (r == 0)
+		r = step(c, RAISE, err);
 	BIND(c, PASS, id->run, id->origin, head->floor);
 	if (r == 0)
 		r = step(c, PASS, err);

@@ -18,17 +18,18 @@ struct committed;
 int committed_open(const char *state, const char *stage, struct committed **ret, struct err *err);
 void committed_close(struct committed *committed);
 
-/* 1: it is committed, with *ret_dead of its records given up; 0; negative errno. */
+/* 1: it is committed, with *ret_dead of its records given up (0 when its name is forgotten); 0; negative errno. */
 int committed_has(struct committed *committed, const struct batch_id *id, uint64_t *ret_dead,
 	struct err *err);
 
 /*
- * One transaction: committed_begin, committed_add for each batch (names that ended below its floor are forgotten), committed_end with the
- * instance's mark. 0 or negative errno: then nothing of it is kept.
+ * One transaction: committed_begin, committed_add for each batch, committed_end with the instance's mark. Names that ended below a batch's
+ * floor are forgotten: whatever is below it counts as committed. `is_new`: that it is there already is refused (-EALREADY). 0 or negative errno:
+ * then nothing of it is kept.
  */
 int committed_begin(struct committed *committed, struct err *err);
-int committed_add(
-	struct committed *committed, const struct batch_head *head, uint64_t dead, struct err *err);
+int committed_add(struct committed *committed, const struct batch_head *head, uint64_t dead,
+	bool is_new, struct err *err);
 int committed_end(struct committed *committed, uint64_t run, uint32_t instance, const void *mark,
 	size_t size, struct err *err);
 

@@ -118,6 +118,16 @@ def test_instances_have_files_of_their_own(place):
     assert sorted(found, key=lambda record: record["id"]) == expected(30_000)
 
 
+@pytest.mark.parametrize("victims", [{"work"}, {"work", "save"}], ids=lambda names: "+".join(sorted(names)))
+def test_a_batch_given_to_both_instances(place, victims):
+    """What a dead transform had sent to one sink, a living one sends to the other; both are slow, so both have it at the same time."""
+    feed(place)
+    place.write("p.conf", config("out.{instance}.ndjson", 'processes = 2; order = "any";', 'processes = 2; order = "any"; rate = "20000/s";'))
+    run_and_kill(place, victims, 40)
+    found = [record for n in (0, 1) for record in read(place.path / f"out.{n}.ndjson", ".ndjson")]
+    assert sorted(found, key=lambda record: record["id"]) == expected()
+
+
 def test_a_file_that_was_moved_away_is_not_begun_anew(place):
     feed(place, 2000)
     place.write("p.conf", config("out.ndjson").replace('wait = "0s";', 'wait = "2ms";').replace("restart = 1000", "restart = 3"))
