@@ -569,12 +569,6 @@ static int remember_settled(struct outlet *outlet, struct edge *edge, struct out
 		edge->is_partitioned ? &peer->settled : &edge->settled, key, id->start, id->end);
 }
 
-/* The batch was settled before, and is made again while the empty one in its place is still on its way. */
-static bool is_of_hole(const struct duty *duty, const struct frame_settled *settled)
-{
-	return settled->received == 0 && duty->batch->head.count > 0;
-}
-
 static int receive_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
 	const uint8_t *data, size_t size)
 {
@@ -585,7 +579,7 @@ static int receive_settled(struct outlet *outlet, struct edge *edge, struct outl
 	if (frame_get_settled(data, size, &settled) < 0)
 		return -EBADMSG;
 	duty = find_duty(outlet, edge, peer, &settled.id);
-	if (!duty || duty->peer != peer || is_of_hole(duty, &settled))
+	if (!duty || duty->peer != peer)
 		return 0; /* an empty batch that filled a hole */
 	/* ... and the batch itself is on its way once more, to the same peer: it will answer for itself. */
 	if (settled.received == 0 && duty->batch->head.count > 0)

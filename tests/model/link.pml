@@ -297,7 +297,7 @@ inline count_held(p)
 	od
 }
 
-/* With the sentinel goes the last word about the floor. [src/link/outlet.c: send_sentinels] */
+/* With the sentinel goes the last word about the floor. [src/link/outlet.c: send_sentinel send_sentinels] */
 inline send_sentinels(p)
 {
 	count_held(p);
@@ -405,7 +405,7 @@ inline settle_slot(p, at)
 #define ANSWERS(s, flags) (((s) & HOLE) == ((flags) & HOLE))
 #endif
 
-/* i: the slot; is_found. [src/link/outlet.c: find_duty] */
+/* i: the slot; is_found. [src/link/outlet.c: find_duty receive_settled] */
 inline find_slot(p, link, batch, flags)
 {
 	is_found = false;
@@ -689,7 +689,7 @@ inline answer(link, ep, batch, flags)
 #endif
 }
 
-/* [src/engine/memory.c: memory_recognise find_written] [src/engine/worker.c: run_job run_sink skip_known keep_uncommitted] */
+/* [src/engine/memory.c: memory_recognise find_written] [src/state/committed.c: committed_has] [src/engine/worker.c: run_job run_sink skip_known keep_uncommitted] */
 inline take_in(p, link, ep, batch, flags)
 {
 	if
@@ -721,8 +721,8 @@ inline take_in(p, link, ep, batch, flags)
 
 /*
  * What was written is made to last together with its names; then it is settled. Who finds a name there that its own group wrote lost a
- * race against the other instance: its records are taken out again. [src/engine/worker.c: commit] [src/engine/memory.c: memory_keep]
- * [src/state/committed.c: committed_add committed_end]
+ * race against the other instance: its process goes back to the last commit, which is seen here as taking out these records alone.
+ * [src/engine/worker.c: commit] [src/engine/memory.c: memory_keep] [src/state/committed.c: check_new committed_add committed_end]
  */
 inline commit(p)
 {
@@ -744,7 +744,6 @@ inline commit(p)
 		answer(g_link, g_epoch, g_batch, g_flags)
 	:: empty(group[SINK(p)]) -> break
 	od;
-	/* [src/state/committed.c: committed_forget] */
 	names_floor = (floor[p] > names_floor -> floor[p] : names_floor);
 	names = names & ~UP_TO(names_floor);
 	file_committed[SINK(p)] = file_end[SINK(p)]
@@ -925,7 +924,7 @@ inline see_settled(p)
 	fi
 }
 
-/* [src/link/inlet.c: inlet_bye] */
+/* [src/engine/pump.c: say_bye] [src/link/inlet.c: inlet_bye] */
 inline say_bye(p)
 {
 	g_link = IN_BEGIN(p);
@@ -1201,7 +1200,7 @@ end:
 		ping(p);
 		pick = 0
 	}
-	/* [src/engine/worker.c: end] [src/engine/memory.c: memory_finished] */
+	/* [src/engine/worker.c: end] [src/engine/memory.c: memory_finished] [src/state/committed.c: committed_forget] */
 	:: d_step { IS_SINK(p) && alive[p] && empty(words[p]) && life[p] == LIFE_DRAINING && NOTHING_LEFT(p) ->
 		life[p] = LIFE_FINISHED;
 		is_published[SINK(p)] = true;
