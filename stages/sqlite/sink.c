@@ -370,6 +370,9 @@ static int sqlite_finish(struct sl_context *ctx, void *shared, void *worker, boo
 	struct sl_identity all = { 0 };
 
 	(void)complete;
+	/* Another process may have a late copy before it still. */
+	if (sl_process_count(ctx) > 1)
+		return 0;
 	/* No batch is of run 0: what is left is of another one. */
 	return forget(ctx, shared, worker, &all);
 }
