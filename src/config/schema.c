@@ -58,7 +58,7 @@ const struct sl_option schema_common[] = {
 	{ VALUE(restart_within, DURATION), .fallback = "1m", .example = "\"10m\"", .min = NSEC_PER_MSEC,
 	  .max = 365 * 86400 * NSEC_PER_SEC, .help = "the time in which `restart` deaths are allowed" },
 	{ VALUE(backoff, DURATION), .fallback = "100ms", .example = "\"1s\"", .min = NSEC_PER_MSEC, .max = 3600 * NSEC_PER_SEC,
-	  .help = "the wait before a dead process is started again, or a record tried again; doubles each time, up to 30 times itself" },
+	  .help = "the wait before a record is tried again, or a dead process started again (but for the first, at once); doubles each time, up to 30 times itself" },
 	{ VALUE(stall_timeout, DURATION), .fallback = "60s", .example = "\"5m\"",
 	  .help = "a process that works on one record for longer is ended and started again; a record that does it twice is given up; \"0\": never" },
 	{ .name = NULL },

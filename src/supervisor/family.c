@@ -246,8 +246,9 @@ static void child_died(
 	}
 	child->state = child_next(child->state, CHILD_DEATH);
 	child->restarts++;
-	supervisor_say(s, LOG_LEVEL_WARNING, child, "%s; restarting in %s", why,
-		units_print_duration(wait_ns, wait_text, sizeof(wait_text)));
+	supervisor_say(s, LOG_LEVEL_WARNING, child, "%s; restarting %s%s", why,
+		wait_ns > 0 ? "in " : "at once",
+		wait_ns == 0 ? "" : units_print_duration(wait_ns, wait_text, sizeof(wait_text)));
 	spawn_later(child, wait_ns);
 }
 

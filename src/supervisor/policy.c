@@ -81,13 +81,14 @@ bool policy_quarantine(struct policy *policy, const struct graph_stage *stage, i
 bool policy_restart(
 	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns)
 {
-	int64_t factor = 1;
+	int64_t factor = 0;
 
 	forget_old(policy, stage, now);
 	if (policy->count >= stage->restart_max || make_room(policy) < 0)
 		return false;
+	/* The first is replaced at once: most are alone. */
 	for (uint32_t i = 0; i < policy->count && factor < BACKOFF_FACTOR_MAX; i++)
-		factor *= 2;
+		factor = factor ? 2 * factor : 1;
 	policy->deaths[policy->count++] = now;
 	*ret_wait_ns = stage->restart_backoff_ns *
 		       (factor < BACKOFF_FACTOR_MAX ? factor : BACKOFF_FACTOR_MAX);

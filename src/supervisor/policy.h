@@ -44,7 +44,7 @@ struct policy {
 };
 
 /*
- * A death at `now`: true and the time to wait before the successor starts; false: that is one too many, or there is no memory.
+ * A death at `now`: true and the time to wait before the successor starts, 0 for the first; false: that is one too many, or there is no memory.
  */
 bool policy_restart(
 	struct policy *policy, const struct graph_stage *stage, int64_t now, int64_t *ret_wait_ns);
