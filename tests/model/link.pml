@@ -1245,7 +1245,7 @@ end:
 
 /* --- the supervisor --------------------------------------------------------------------------------------------------- */
 
-/* [src/supervisor/supervisor.c: tell_neighbours] */
+/* [src/supervisor/family.c: tell_neighbours] */
 inline tell_above(about, type)
 {
 	g_link = 0;
@@ -1270,7 +1270,7 @@ inline tell_below(about, type)
 	od
 }
 
-/* [src/supervisor/supervisor.c: tell_newcomer] */
+/* [src/supervisor/family.c: tell_newcomer] */
 inline tell_newcomer(p)
 {
 	g_link = 0;
@@ -1316,7 +1316,7 @@ inline load_source()
 	od
 }
 
-/* [src/supervisor/supervisor.c: on_backoff spawn child_is_ready] [src/supervisor/child.c: child_spawn] */
+/* [src/supervisor/family.c: on_backoff family_spawn child_is_ready] [src/supervisor/child.c: child_spawn] */
 inline start(p)
 {
 	child[p] = RUNNING;
@@ -1333,7 +1333,7 @@ inline start(p)
 #define IS_OVER(p) (!alive[p] && child[p] == RUNNING)
 #define NEEDS_CARE(p) (IS_OVER(p) || child[p] == WAITING)
 
-/* It tells one after the other; what those do who know already may overtake it. [src/supervisor/supervisor.c: on_reaped child_died] */
+/* It tells one after the other; what those do who know already may overtake it. [src/supervisor/family.c: on_reaped child_died] */
 proctype supervisor()
 {
 	do
