@@ -37,6 +37,11 @@ def begin(place, *arguments):
     return process
 
 
+def processor(pid):
+    """Seconds of it and of all that it has reaped."""
+    return sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:15])) / os.sysconf("SC_CLK_TCK")
+
+
 def stop(process):
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process, 30)
@@ -283,5 +288,33 @@ def test_a_full_disk_holds_the_checkpoint_up_and_no_more(place):
         code, _, err = finish(process, 60)
         assert code == 0, err
         assert ids(place) == list(range(RECORDS))
+    finally:
+        subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_below_a_sink_is_waited_for(place):
+    """Its processes end and are started again every second, uncounted; what is in the file when there is space again is whole and in order."""
+    import subprocess
+    folder = place.path / "small"
+    folder.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", folder], capture_output=True).returncode != 0:
+        pytest.skip("no mount here")
+    try:
+        (folder / "filler").write_bytes(b"x" * 700_000)
+        feed(place, 0, RECORDS)
+        place.write("p.conf", f"""stages = {{ read = {{ source = "file"; path = "in.ndjson"; }};
+            save = {{ sink = "file"; from = "read"; path = "{folder}/out.ndjson"; restart = 2; }}; }};""")
+        process = place.start("run", "p.conf", "--state", "st")
+        time.sleep(4)
+        assert process.poll() is None
+        assert not (folder / "out.ndjson").exists()
+        used = processor(process.pid)
+        time.sleep(1)
+        assert processor(process.pid) - used < 0.5  # nobody spins
+        os.unlink(folder / "filler")
+        code, _, err = finish(process, 30)
+        assert code == 0, err
+        assert err.count("No space left on device") == 1 and "until there is space" in err, err
+        assert [json.loads(line)["id"] for line in open(folder / "out.ndjson")] == list(range(RECORDS))
     finally:
         subprocess.run(["umount", "-l", folder], check=True)
