@@ -7,6 +7,7 @@ UNIT_TESTS = \
 	tests/unit/test_advice \
 	tests/unit/test_batch \
 	tests/unit/test_cancel \
+	tests/unit/test_checkpoint \
 	tests/unit/test_dead \
 	tests/unit/test_frame \
 	tests/unit/test_group \
@@ -33,6 +34,9 @@ nodist_EXTRA_tests_unit_test_advice_SOURCES = dummy.cxx
 tests_unit_test_batch_SOURCES = tests/unit/test_batch.c
 tests_unit_test_batch_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_batch_SOURCES = dummy.cxx
+tests_unit_test_checkpoint_SOURCES = tests/unit/test_checkpoint.c
+tests_unit_test_checkpoint_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
+nodist_EXTRA_tests_unit_test_checkpoint_SOURCES = dummy.cxx
 tests_unit_test_dead_SOURCES = tests/unit/test_dead.c
 tests_unit_test_dead_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_dead_SOURCES = dummy.cxx

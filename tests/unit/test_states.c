@@ -127,6 +127,7 @@ static void restarts_back_off_and_end(void **state)
 	/* What lies longer back than restart_within is forgiven. */
 	assert_true(policy_restart(&policy, &stage, 1150, &wait));
 	assert_int_equal(wait, 10);
+	policy_fini(&policy);
 }
 
 static void backoff_is_capped(void **state)
@@ -142,6 +143,7 @@ static void backoff_is_capped(void **state)
 		assert_true(policy_restart(&policy, &stage, i, &wait));
 	assert_int_equal(wait, 300);
 	assert_false(policy_restart(&policy, &stage, 60, &wait));
+	policy_fini(&policy);
 }
 
 static void deaths_of_records_have_a_bound_of_their_own(void **state)
