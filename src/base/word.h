@@ -61,6 +61,7 @@ struct word {
 	uint32_t error; /* FAILED: positive errno */
 	uint64_t run;
 	uint64_t series; /* START: see state/checkpoint.h */
+	uint64_t term;   /* START: of all processes from one start, or reload, to the next stop */
 };
 
 /* The descriptor at which a stage process finds its end of the pair. */

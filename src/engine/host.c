@@ -94,6 +94,7 @@ static int host_init(
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;
 	host->series = start->word.series;
+	host->term = start->word.term;
 	host->accept_mixed = start->word.how;
 	host->state = start->folders + strlen(start->folders) + 1;
 	(void)pthread_mutex_init(&host->dead_lock, NULL);

@@ -33,6 +33,7 @@ struct host {
 	uint32_t epoch;
 	uint64_t run;
 	uint64_t series;
+	uint64_t term; /* see base/word.h */
 	bool accept_mixed;
 	void *shared; /* the stage's shared struct */
 	struct page *page;

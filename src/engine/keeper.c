@@ -384,20 +384,18 @@ void keeper_settle(struct keeper *keeper, uint32_t slot, const uint64_t *tally)
 
 void keeper_set_ended(struct keeper *keeper, enum word_how how)
 {
-	cuts_set_ended(keeper->cuts, (int)how);
+	cuts_set_ended(keeper->cuts, (int)how, keeper->host->term);
 }
 
 bool keeper_has_ended(struct keeper *keeper, enum word_how *ret_how)
 {
+	uint64_t term;
 	int how;
 
-	if (!cuts_has_ended(keeper->cuts, &how))
+	if (!cuts_has_ended(keeper->cuts, &how, &term))
 		return false;
 	*ret_how = (enum word_how)how;
-	if (how != WORD_HOW_STOP || keeper->host->epoch > 1)
-		return true;
-	cuts_set_ended(keeper->cuts, -1);
-	return false;
+	return how == WORD_HOW_END || term == keeper->host->term;
 }
 
 int keeper_failed(struct keeper *keeper, struct err *err)

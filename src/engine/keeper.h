@@ -41,7 +41,7 @@ void keeper_name(struct keeper *keeper, uint32_t slot, char *name);
 
 /*
  * All is settled, and the sentinels are about to be sent: a successor must not cut anything more in this run. What was stopped goes on with
- * the next supervisor.
+ * the next start.
  */
 void keeper_set_ended(struct keeper *keeper, enum word_how how);
 bool keeper_has_ended(struct keeper *keeper, enum word_how *ret_how);

@@ -23,7 +23,8 @@ struct header {
 	uint64_t shape;
 	_Atomic uint64_t ended; /* 0, or how + 1, of ended_run */
 	_Atomic uint64_t ended_run;
-	uint64_t reserved[3];
+	_Atomic uint64_t ended_term;
+	uint64_t reserved[2];
 };
 
 struct slot {
@@ -285,17 +286,19 @@ void cuts_free(struct cuts *cuts, uint32_t slot)
 	cuts->free[cuts->free_count++] = slot;
 }
 
-void cuts_set_ended(struct cuts *cuts, int how)
+void cuts_set_ended(struct cuts *cuts, int how, uint64_t term)
 {
 	atomic_store(&cuts->header->ended, 0);
 	atomic_store(&cuts->header->ended_run, cuts->run);
+	atomic_store(&cuts->header->ended_term, term);
 	atomic_store(&cuts->header->ended, (uint64_t)(how + 1));
 }
 
-bool cuts_has_ended(const struct cuts *cuts, int *ret_how)
+bool cuts_has_ended(const struct cuts *cuts, int *ret_how, uint64_t *ret_term)
 {
 	uint64_t ended = atomic_load(&cuts->header->ended);
 
 	*ret_how = (int)ended - 1;
+	*ret_term = atomic_load(&cuts->header->ended_term);
 	return ended > 0 && atomic_load(&cuts->header->ended_run) == cuts->run;
 }

@@ -62,8 +62,8 @@ uint32_t cuts_free_count(const struct cuts *cuts);
 void cuts_settle(struct cuts *cuts, uint32_t slot, const uint64_t *cells);
 void cuts_free(struct cuts *cuts, uint32_t slot);
 
-/* The run's input has ended, `how` is the caller's: nothing more will be cut. -1: it goes on after all. */
-void cuts_set_ended(struct cuts *cuts, int how);
-bool cuts_has_ended(const struct cuts *cuts, int *ret_how);
+/* The run's input has ended, in `term`; `how` and `term` are the caller's: nothing more will be cut. */
+void cuts_set_ended(struct cuts *cuts, int how, uint64_t term);
+bool cuts_has_ended(const struct cuts *cuts, int *ret_how, uint64_t *ret_term);
 
 #endif

@@ -134,7 +134,7 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 }
 
 int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
-	const struct resume *resume, struct err *err)
+	const struct resume *resume, uint64_t term, struct err *err)
 {
 	char folders[2 * PATH_MAX];
 	struct word start = {
@@ -145,6 +145,7 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 		.how = resume->accept_mixed,
 		.run = resume->run,
 		.series = resume->series,
+		.term = term,
 	};
 	int fds[WORD_FDS_MAX] = { graph_fd, child->page_fd, shared_fd };
 	pid_t parent = getpid();

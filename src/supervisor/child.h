@@ -53,7 +53,7 @@ void child_fini(struct child *child);
  * negative errno with `err`; then nothing is left.
  */
 int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
-	const struct resume *resume, struct err *err);
+	const struct resume *resume, uint64_t term, struct err *err);
 /* Closes what belonged to the process that is gone. */
 void child_release(struct child *child);
 /* Ends a hung process: SIGABRT, so that it says where it stands and leaves a core; `worker` as hung_worker. */

@@ -97,7 +97,7 @@ static void family_spawn(struct child *child)
 
 	if (next < 0)
 		return;
-	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, &s->resume, &err) < 0) {
+	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, &s->resume, s->term, &err) < 0) {
 		supervisor_fail(s, "%s", err.text);
 		return;
 	}
@@ -515,6 +515,7 @@ int family_make(struct supervisor *s, struct err *err)
 {
 	int r = make_graph_fd(s, err);
 
+	s->term = resume_random();
 	return r < 0 ? r : make_children(s, err);
 }
 

@@ -87,7 +87,7 @@ static int write_last(const struct plan *plan, const struct last *last, struct e
 	return 0;
 }
 
-static uint64_t random_number(void)
+uint64_t resume_random(void)
 {
 	uint64_t number = 0;
 
@@ -109,7 +109,7 @@ static const char *find_forgetful(const struct graph *graph)
 
 static struct last begin_anew(uint64_t series)
 {
-	struct last last = { .how = RUNNING, .run = random_number() };
+	struct last last = { .how = RUNNING, .run = resume_random() };
 	time_t now = time(NULL);
 	struct tm tm;
 
@@ -158,7 +158,7 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 	ret_note[0] = '\0';
 	ret->is_resumed = false;
 	if (mode == RESUME_APART) {
-		ret->run = random_number();
+		ret->run = resume_random();
 		ret->series = ret->run;
 		return 0;
 	}

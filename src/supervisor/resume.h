@@ -32,6 +32,8 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 /* The run has come to its end, or was stopped with all settled. After a failure it is not called. */
 int resume_end(
 	const struct plan *plan, const struct resume *resume, bool is_stopped, struct err *err);
+/* Never 0. */
+uint64_t resume_random(void);
 /* Did the last run end in the middle of its work? */
 bool resume_is_unsettled(const struct plan *plan);
 

@@ -22,6 +22,7 @@ struct supervisor {
 	int graph_fd;
 	int shared_fd; /* page_shared */
 	struct resume resume;
+	uint64_t term; /* see base/word.h */
 	struct page_shared *shared;
 	struct child *children;
 	uint32_t child_count;

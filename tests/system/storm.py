@@ -82,7 +82,8 @@ def storm(place, shape, records, kills, seed, supervisors=0.1, rate="1000000/s",
             process.kill()
             process.wait()
             # What had come to its end would be begun anew.
-            if process.returncode == 0 or "finished" in (place.path / "st" / "run").read_text():
+            note = place.path / "st" / "run"
+            if process.returncode == 0 or (note.exists() and "finished" in note.read_text()):
                 check(place, shape, records, seed)
                 return done
             process = start(place)

@@ -120,11 +120,15 @@ def test_status_names_who_is_waited_for(place):
 
 def test_status_of_a_death(place):
     process = start(place, SLOW.replace("wait =", 'backoff = "30s"; wait ='))
-    victim = next(pid for pid, name in children(process.pid).items() if name == "slow.1")
-    os.kill(victim, signal.SIGKILL)
+    # The first is replaced at once.
+    for restarts in range(2):
+        wait_for(lambda: stage_of(status(place), "slow")["instances"][1]["state"] == "running", what="its process")
+        assert stage_of(status(place), "slow")["instances"][1]["restarts"] == restarts
+        os.kill(next(pid for pid, name in children(process.pid).items() if name == "slow.1"), signal.SIGKILL)
+        wait_for(lambda: stage_of(status(place), "slow")["instances"][1]["restarts"] == restarts + 1, what="its death")
     dead = wait_for(lambda: (it := stage_of(status(place), "slow")["instances"][1])["state"] == "restarting" and it,
                     what="the death to be seen")
-    assert dead["pid"] is None and dead["restarts"] == 1 and dead["waits_for"] == []
+    assert dead["pid"] is None and dead["restarts"] == 2 and dead["waits_for"] == []
     assert stage_of(status(place), "slow")["running"] == 1
 
 

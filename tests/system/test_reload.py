@@ -3,6 +3,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 
 import pytest
@@ -166,7 +167,10 @@ def test_kills_during_reloads(place):
                     pass
             time.sleep(0.03)
         time.sleep(0.1)
-    assert process.wait(60) == 0, err(place)
+    try:
+        assert process.wait(60) == 0, err(place)
+    except subprocess.TimeoutExpired:
+        pytest.fail(place.sluice("status", "p.conf", "--runtime", "rt")[1] + err(place))
     assert ids(place) == list(range(RECORDS))
     assert rows(place) == list(range(RECORDS))
 
