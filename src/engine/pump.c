@@ -787,6 +787,11 @@ static void life_act(struct pump *pump, enum instance_event event)
 	case INSTANCE_READY:
 		say(pump, WORD_READY, NULL, 0);
 		break;
+	case INSTANCE_INPUT_ENDED:
+		if (pump->order)
+			order_end(pump->order);
+		release_ordered(pump);
+		break;
 	case INSTANCE_SETTLED:
 		crew_finish(&pump->crew, pump->how == WORD_HOW_END);
 		break;

@@ -19,6 +19,7 @@ struct order {
 	struct link_env *env;
 	struct lane *lanes;
 	uint32_t held;
+	bool has_ended;
 };
 
 struct order *order_new(struct link_env *env)
@@ -122,9 +123,10 @@ static struct delivery *lane_next(struct order *order, struct lane *lane)
 
 	if (floor > lane->next)
 		lane->next = floor;
-	if (!first || first->batch->head.id.start > lane->next)
+	if (!first)
 		return NULL;
-	if (!lane_may_begin(order, lane, &first->batch->head))
+	if (!order->has_ended && (first->batch->head.id.start > lane->next ||
+					 !lane_may_begin(order, lane, &first->batch->head)))
 		return NULL;
 	if (first->batch->head.id.end > lane->next)
 		lane->next = first->batch->head.id.end;
@@ -145,6 +147,11 @@ struct delivery *order_next(struct order *order)
 			return delivery;
 	}
 	return NULL;
+}
+
+void order_end(struct order *order)
+{
+	order->has_ended = true;
 }
 
 void order_drop(struct order *order, const struct inlet *inlet, uint32_t instance, uint32_t epoch)

@@ -19,6 +19,11 @@ void order_free(struct order *order); /* drops what is held back */
 int order_add(struct order *order, struct delivery *delivery);
 /* The next one to hand on, or NULL. Call until NULL after every order_add and every risen floor. */
 struct delivery *order_next(struct order *order);
+/*
+ * The input has ended: all that was ever sent is settled, so what is held back are repeats and empty places, and nobody is left to fill the gaps before
+ * them. They are handed on as they stand.
+ */
+void order_end(struct order *order);
 /* Drops what came from a process that was reaped: it will come again. */
 void order_drop(struct order *order, const struct inlet *inlet, uint32_t instance, uint32_t epoch);
 /* Forgets lanes of origins that nobody names any more. */

@@ -91,11 +91,13 @@ int reload_begin(struct supervisor *s, struct err *err)
 {
 	int r = check_state(s, err);
 
-	s->reload.is_wanted = r == 0 && !s->is_ready;
+	/* One that is under way is not touched by another. */
+	if (r < 0)
+		return r;
+	s->reload.is_wanted = !s->is_ready;
 	if (s->reload.is_wanted)
 		return 0;
-	if (r == 0)
-		r = read_again(s, &s->reload.next, err);
+	r = read_again(s, &s->reload.next, err);
 	if (r == 0)
 		r = sd_event_add_time_relative(s->event, &s->reload.timer, CLOCK_MONOTONIC,
 			(uint64_t)s->plan->graph->drain_timeout_ns / USEC_PER_NSEC, 1000,

@@ -78,6 +78,20 @@ def test_sighup_reloads(place):
     assert ids(place) == list(range(RECORDS))
 
 
+def test_many_sighups_are_one_reload_or_several(place):
+    """Those that come while one is under way are refused and disturb nothing."""
+    feed(place, 60000)
+    process = start(place, config())
+    for processes in range(2, 6):
+        place.write("p.conf", config(processes=processes))
+        for _ in range(10):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.003)
+    assert process.wait(60) == 0, err(place)
+    assert "a reload is under way already" in err(place)
+    assert ids(place) == list(range(60000))
+
+
 def test_the_new_query_holds_from_the_reload_on(place):
     feed(place)
     process = start(place, config())
@@ -171,6 +185,7 @@ def test_kills_during_reloads(place):
         assert process.wait(60) == 0, err(place)
     except subprocess.TimeoutExpired:
         pytest.fail(place.sluice("status", "p.conf", "--runtime", "rt")[1] + err(place))
+    assert (place.path / "out.ndjson").exists(), err(place)
     assert ids(place) == list(range(RECORDS))
     assert rows(place) == list(range(RECORDS))
 

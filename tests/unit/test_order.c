@@ -126,10 +126,29 @@ static void the_dead_are_dropped(void **state)
 	order_free(order);
 }
 
+/* Two empty places are missing, and nobody is left to fill them. */
+static void at_the_end_gaps_are_not_waited_for(void **state)
+{
+	struct link_env env = { 0 };
+	struct order *order = order_new(&env);
+
+	(void)state;
+	assert_int_equal(order_add(order, make(5, 30, 40)), 0);
+	assert_int_equal(order_add(order, make(5, 10, 20)), 0);
+	assert_int_equal(next(order), -1);
+	order_end(order);
+	assert_int_equal(next(order), 10);
+	assert_int_equal(next(order), 30);
+	assert_int_equal(next(order), -1);
+	assert_int_equal(order_held(order), 0);
+	order_free(order);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(shuffled_come_out_sorted),
+		cmocka_unit_test(at_the_end_gaps_are_not_waited_for),
 		cmocka_unit_test(repeats_and_floors),
 		cmocka_unit_test(origins_follow_one_another),
 		cmocka_unit_test(the_dead_are_dropped),
