@@ -10,3 +10,10 @@ libbase_a_SOURCES = \
 	src/base/units.c src/base/units.h \
 	src/base/word.c src/base/word.h \
 	src/stats/page.c src/stats/page.h
+
+# With --enable-fault-injection, for the programs: calls that a test can let fail. Nobody else refers to faults.o.
+if FAULT_INJECTION
+libbase_a_SOURCES += src/base/faults.c src/base/faults.h
+FAULT_WRAPS = -Wl,--wrap=write,--wrap=pwrite,--wrap=fsync,--wrap=mmap,--wrap=ftruncate,--wrap=posix_fallocate,--wrap=fork \
+	-Wl,--wrap=open,--wrap=rename,--wrap=memfd_create,--wrap=malloc,--wrap=calloc,--wrap=realloc,--wrap=strdup
+endif

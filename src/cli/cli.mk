@@ -21,9 +21,11 @@ sluice_SOURCES = \
 	src/cli/reload.c \
 	src/cli/stop.c
 # Of libtask only curl.c, which loads libcurl when it is asked.
+sluice_LDFLAGS = $(AM_LDFLAGS) $(FAULT_WRAPS)
 sluice_LDADD = libtask.a $(SUPERVISOR_LIBS)
 
 sbin_PROGRAMS += sluiced
 sluiced_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
 sluiced_SOURCES = src/cli/sluiced.c
+sluiced_LDFLAGS = $(AM_LDFLAGS) $(FAULT_WRAPS)
 sluiced_LDADD = $(SUPERVISOR_LIBS)

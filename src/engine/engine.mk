@@ -28,6 +28,9 @@ pkglibexec_PROGRAMS = sluice-stage
 sluice_stage_SOURCES = src/engine/stage_main.c src/engine/api.c
 nodist_EXTRA_sluice_stage_SOURCES = dummy.cxx
 # Modules call the functions of include/sluice: they are looked up in the program.
-sluice_stage_LDFLAGS = $(AM_LDFLAGS) $(EXPORT_LDFLAGS)
+sluice_stage_LDFLAGS = $(AM_LDFLAGS) $(EXPORT_LDFLAGS) $(FAULT_WRAPS)
+if FAULT_INJECTION
+sluice_stage_SOURCES += src/engine/faults_sqlite.c
+endif
 sluice_stage_LDADD = libengine.a libstages.a liblink.a libstate.a $(TASK_LIBS) libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
 	$(ZMQ_LIBS) $(LIBCONFIG_LIBS) $(SQLITE_LIBS) -lpthread

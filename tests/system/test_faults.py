@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: MIT
+"""Every place where the kernel, or SQLite, may say no: the n-th call of a kind fails in one process of a pipeline, for growing n until
+there is no n-th call any more. However it ends, nothing is lost, nothing is there twice, and nobody sees half a file."""
+import contextlib
+import json
+import os
+import pathlib
+import resource
+import sqlite3
+import subprocess
+import tempfile
+
+import pytest
+
+from conftest import BUILD, ROOT, SANITIZED, Place, finish
+
+RECORDS = 3000
+WALL_SECONDS = 40
+CPU_SECONDS = 4
+PIPELINE = """stages = {
+  read = { source = "file"; path = "in.ndjson"; backoff = "2ms"; };
+  work = { transform = "sql"; from = "read"; query = "SELECT id, id * 2 AS twice, name FROM input"; backoff = "2ms"; };
+  save = { sink = "file"; from = "work"; path = "out.ndjson"; backoff = "2ms"; };
+  rows = { sink = "sqlite"; from = "work"; path = "out.db"; table = "orders"; create = true; backoff = "2ms"; };
+};"""
+
+SUPERVISOR = ("sluice", "sluice-stage")
+INSTANCES = ("read.0", "work.0", "save.0", "rows.0")
+STEPS = (1, 2, 3, 5, 8, 13, 21, 34, 55, 89, 144, 233, 377, 610, 987, 1597)
+# Kind -> the processes that make such calls, and what a person reads of it.
+KINDS = {
+    "write": (SUPERVISOR + INSTANCES, "No space left"),
+    "pwrite": (INSTANCES, "No space left"),
+    "fsync": (("sluice", "save.0"), "Input/output error"),
+    "mmap": (SUPERVISOR + INSTANCES, "Cannot allocate memory|out of memory"),
+    "ftruncate": (SUPERVISOR + INSTANCES, "Input/output error"),
+    "posix_fallocate": (INSTANCES, "No space left"),
+    "fork": (("sluice",), "Resource temporarily unavailable"),
+    "open": (SUPERVISOR + INSTANCES, "Too many open files"),
+    "rename": (("sluice", "save.0"), "Input/output error"),
+    "memfd_create": (("sluice",), "Too many open files"),
+    "malloc": (SUPERVISOR + INSTANCES, "Cannot allocate memory|out of memory"),
+    "sqlite-open": (INSTANCES, "unable to open database file|Too many open files"),
+    "sqlite-write": (INSTANCES, "database or disk is full|disk I/O error|No space left"),
+    "sqlite-sync": (INSTANCES, "disk I/O error"),
+    "sqlite-truncate": (INSTANCES, "disk I/O error"),
+    "sqlite-mmap": (INSTANCES, "disk I/O error|out of memory"),
+    "sqlite-malloc": (INSTANCES, "out of memory"),
+}
+
+
+@pytest.fixture(scope="session")
+def faulty():
+    """The programs built with --enable-fault-injection; their folder."""
+    if SANITIZED:
+        pytest.skip("faults are injected into a build of their own, once")
+    command = '. scripts/packages && build_in build-faults --enable-fault-injection CFLAGS="-O1 -g" CXXFLAGS="-O1 -g"'
+    done = subprocess.run(["sh", "-euc", command], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return ROOT / "build-faults"
+
+
+class Trial:
+    """One fault in one run, and what came of it."""
+
+    def __init__(self, build, fault):
+        self.fault = fault
+        self.build = build
+        self.place = Place(tempfile.mkdtemp(prefix="sl"))
+        self.log = self.place.path / "fault"
+        self.place.write("in.ndjson", "".join(json.dumps({"id": i, "name": f"n{i}"}) + "\n" for i in range(RECORDS)))
+        self.place.write("p.conf", PIPELINE)
+
+    def run(self, fault=None):
+        """Exit status, stderr."""
+        env = dict(self.place.env)
+        if fault:
+            env.update(SLUICE_FAULT=fault, SLUICE_FAULT_LOG=str(self.log))
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        process = subprocess.Popen([self.build / "sluice", "run", "p.conf"], cwd=self.place.path, env=env, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.place.running.append(process)
+        code, _, err = finish(process, WALL_SECONDS)
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        used = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+        assert used < CPU_SECONDS, f"{self.fault}: {used:.1f} s of CPU\n{err}"
+        return code, err
+
+    def file_is_right(self):
+        lines = [json.loads(line) for line in (self.place.path / "out.ndjson").read_text().splitlines()]
+        return lines == [{"id": i, "twice": 2 * i, "name": f"n{i}"} for i in range(RECORDS)]
+
+    def rows_are_right(self):
+        with contextlib.closing(sqlite3.connect(self.place.path / "out.db")) as database:
+            rows = database.execute("SELECT id, twice, name FROM orders ORDER BY id").fetchall()
+        return rows == [(i, 2 * i, f"n{i}") for i in range(RECORDS)]
+
+    def check_outputs(self, err):
+        assert self.file_is_right(), f"{self.fault}: out.ndjson\n{err}"
+        assert self.rows_are_right(), f"{self.fault}: out.db\n{err}"
+
+    def check(self, reasons):
+        """False when there was no such call."""
+        code, err = self.run(self.fault)
+        if not self.log.exists():
+            assert code == 0, f"{self.fault} did not happen\n{err}"
+            return False
+        assert code in (0, 1, 78), f"{self.fault}: exit status {code}\n{err}"
+        if code == 0:
+            self.check_outputs(err)
+            return True
+        assert any(reason in err for reason in reasons.split("|")), f"{self.fault}: no reason given\n{err}"
+        assert not (self.place.path / "out.ndjson").exists() or self.file_is_right(), f"{self.fault}: half a file\n{err}"
+        code, again = self.run()
+        assert code == 0, f"{self.fault}: exit status {code} afterwards\n{err}\n--- then\n{again}"
+        self.check_outputs(f"{err}\n--- then\n{again}")
+        return True
+
+
+def walk(build, kind, process, lasting):
+    """How many faults happened."""
+    count = 0
+    reasons = KINDS[kind][1]
+    # Sinks wait while a disk is full: that is to end. A disk that is broken is not waited for.
+    if lasting and "No space left" in reasons:
+        lasting, reasons = "+:EIO", "Input/output error|disk I/O error"
+    for n in STEPS:
+        trial = Trial(build, f"{kind}:{n}{lasting}@{process}")
+        try:
+            if not trial.check(reasons):
+                break
+        finally:
+            trial.place.close()
+        count += 1
+    return count
+
+
+@pytest.mark.parametrize("lasting", ("", "+"), ids=("once", "lasting"))
+@pytest.mark.parametrize("kind, process", [(kind, process) for kind, (processes, _) in KINDS.items() for process in processes])
+def test_walk(faulty, kind, process, lasting):
+    walk(faulty, kind, process, lasting)
+
+
+def test_other_builds_have_nothing_of_it():
+    for program in "sluice", "sluiced", "sluice-stage":
+        symbols = subprocess.run(["nm", BUILD / program], capture_output=True, text=True, check=True).stdout
+        assert "fault_due" not in symbols and "__wrap_" not in symbols, program
+        assert b"SLUICE_FAULT" not in pathlib.Path(BUILD / program).read_bytes(), program
