@@ -96,7 +96,11 @@ static void convert_pair(struct loader *loader, const struct sl_option *option,
 	struct sl_writer value;
 
 	sl_writer_init(&value);
-	if (convert_option(loader, option, setting, &value) && sl_record_done(&value) == 0) {
+	if (!convert_option(loader, option, setting, &value)) {
+		/* It has said why. */
+	} else if (sl_record_done(&value) < 0) {
+		loader->arena.error = -ENOMEM;
+	} else {
 		sl_put_cstr(&pairs->bytes, option->name);
 		(void)sl_record_done(&pairs->bytes);
 		sl_put_value(

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/log.h"
 #include "base/word.h"
 #include "config/schema.h"
 #include "engine/crash.h"
@@ -54,6 +55,9 @@ static int receive_start(int words, struct start *start)
 		start->shared_fd = fds[2];
 	}
 	free(payload);
+	/* Without a supervisor nobody waits for a word. */
+	if (r < 0 && r != -EPIPE)
+		log_write(LOG_LEVEL_ERROR, "cannot receive what to do: %s", err_name(r));
 	return r < 0 ? r : 0;
 }
 

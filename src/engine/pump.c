@@ -1043,8 +1043,10 @@ int pump_run(struct host *host, int words, const char *runtime)
 	struct pump *pump = calloc(1, sizeof(*pump));
 	struct err err = { 0 };
 
-	if (!pump)
+	if (!pump) {
+		log_write(LOG_LEVEL_ERROR, "no memory");
 		return EXIT_FAILURE;
+	}
 	pump->host = host;
 	pump->words = words;
 	page_set(host->page->pump_beat_ns, clock_now());

@@ -36,10 +36,18 @@ static int errno_of(int code)
 	}
 }
 
+/* A growing -wal or -shm for which there is no space is an I/O error to SQLite; the system call knew more. */
+static int error_of(sqlite3 *db)
+{
+	int r = errno_of(sqlite3_extended_errcode(db));
+
+	return r == -EIO && sqlite3_system_errno(db) == ENOSPC ? -ENOSPC : r;
+}
+
 int store_error(sqlite3 *db, const struct store_kind *kind, struct err *err)
 {
 	const char *path = db ? sqlite3_db_filename(db, "main") : NULL;
-	int r = errno_of(db ? sqlite3_extended_errcode(db) : SQLITE_NOMEM);
+	int r = db ? error_of(db) : -ENOMEM;
 	const char *said = db ? sqlite3_errmsg(db) : "out of memory";
 
 	path = path && *path ? path : kind->name;
@@ -150,7 +158,8 @@ int store_open(const char *folder, const struct store_kind *kind, bool may_make,
 		    SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
 		    NULL) != SQLITE_OK)
 		r = store_error(db, kind, err);
-	(void)sqlite3_busy_timeout(db, BUSY_MS);
+	if (r == 0)
+		(void)sqlite3_busy_timeout(db, BUSY_MS);
 	if (r == 0)
 		r = use_wal(db, kind, err);
 	if (r == 0)

@@ -338,8 +338,11 @@ static void keep_tally(struct child *child, const void *cells, size_t size)
 		return;
 	if (!child->tally)
 		child->tally = malloc(size);
-	if (child->tally)
-		memcpy(child->tally, cells, size);
+	if (!child->tally) {
+		supervisor_fail(child->supervisor, "no memory for the counts of %s", child->name);
+		return;
+	}
+	memcpy(child->tally, cells, size);
 	(void)family_sum_tallies(child->supervisor);
 }
 
@@ -443,18 +446,19 @@ static int on_words(sd_event_source *source, int fd, uint32_t events, void *user
 static int make_graph_fd(struct supervisor *s, struct err *err)
 {
 	struct sl_writer w;
-	ssize_t written = -1;
+	ssize_t written;
 	int r = 0;
 
 	sl_writer_init(&w);
 	s->graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
-	if (s->graph_fd >= 0 && graph_encode(s->plan->graph, &w) == 0)
+	r = s->graph_fd < 0 ? -errno : graph_encode(s->plan->graph, &w);
+	if (r == 0) {
 		written = write(s->graph_fd, w.data, w.size);
-	if (written < 0 || (size_t)written != w.size) {
-		sl_writer_fini(&w);
-		return err_set(err, -ENOMEM, "cannot hand on the graph");
+		r = written < 0 ? -errno : (size_t)written != w.size ? -EIO : 0;
 	}
 	sl_writer_fini(&w);
+	if (r < 0)
+		return err_set(err, r, "cannot hand on the graph: %s", err_name(r));
 	s->shared_fd = page_shared_create();
 	if (s->shared_fd >= 0)
 		s->shared = page_shared_map(s->shared_fd, &r);

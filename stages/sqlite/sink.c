@@ -44,14 +44,20 @@ struct worker {
 
 enum extra { EXTRA_REJECT, EXTRA_IGNORE };
 
+/* A growing -shm for which there is no space is an I/O error to SQLite; the system call knew more. */
+static bool is_out_of_space(const struct worker *w, int code)
+{
+	return code == SQLITE_IOERR && sqlite3_system_errno(w->db) == ENOSPC;
+}
+
 static int failed(struct sl_context *ctx, const struct shared *o, const struct worker *w)
 {
 	int code = w->db ? sqlite3_errcode(w->db) : SQLITE_NOMEM;
 
 	return sl_error(ctx,
-		code == SQLITE_FULL    ? -ENOSPC
-		: code == SQLITE_NOMEM ? -ENOMEM
-				       : -EIO,
+		code == SQLITE_FULL || is_out_of_space(w, code) ? -ENOSPC
+		: code == SQLITE_NOMEM                          ? -ENOMEM
+								: -EIO,
 		"%s: %s", o->path, w->db ? sqlite3_errmsg(w->db) : "out of memory");
 }
 
