@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -48,8 +49,8 @@ static const struct {
 /* Set once, before main; `calls` counts after that. */
 static struct {
 	enum fault_kind kind;
-	unsigned at; /* 0: none */
-	bool is_lasting;
+	unsigned at;    /* 0: none */
+	unsigned until; /* the last one */
 	int error;
 	const char *log;
 	_Atomic unsigned calls;
@@ -67,7 +68,7 @@ int __wrap_open(const char *path, int flags, ...);
 static _Noreturn void refuse(const char *text)
 {
 	(void)fprintf(stderr,
-		"SLUICE_FAULT=%s: write KIND:N[+][:ERRNO][@NAME], for instance "
+		"SLUICE_FAULT=%s: write KIND:N[+[M]][:ERRNO][@NAME], for instance "
 		"pwrite:3:ENOSPC@save.0\n",
 		text);
 	_exit(2);
@@ -97,34 +98,48 @@ static const char *own_name(int argc, char **argv)
 	return program_invocation_short_name;
 }
 
+/* N[+[M]]: which calls; answers what follows, and 0 calls when there is no N. */
+static const char *choose_calls(const char *text, unsigned *ret_first)
+{
+	char *end;
+	unsigned first = (unsigned)strtoul(text, &end, 10);
+
+	fault.until = first;
+	*ret_first = first;
+	if (*end != '+')
+		return end;
+	text = end + 1;
+	if (*text < '0' || *text > '9') {
+		fault.until = UINT_MAX;
+		return text;
+	}
+	fault.until += (unsigned)strtoul(text, &end, 10);
+	return end;
+}
+
 /* glibc gives a constructor what main gets. */
 __attribute__((constructor(101))) static void choose(int argc, char **argv)
 {
 	const char *text = getenv("SLUICE_FAULT");
-	const char *name, *colon;
-	char *at;
+	const char *name, *at;
+	unsigned first;
 
 	if (!text || !*text)
 		return;
 	name = strchrnul(text, '@');
-	colon = memchr(text, ':', (size_t)(name - text));
-	if (!colon)
-		refuse(text);
-	fault.kind = kind_named(text, (size_t)(colon - text));
-	if (fault.kind == FAULT_KINDS)
+	fault.kind = kind_named(text, strcspn(text, ":@"));
+	at = text + strcspn(text, ":@");
+	if (fault.kind == FAULT_KINDS || *at != ':')
 		refuse(text);
 	fault.error = kinds[fault.kind].error;
 	fault.log = getenv("SLUICE_FAULT_LOG");
-	unsigned n = (unsigned)strtoul(colon + 1, &at, 10);
-
-	fault.is_lasting = *at == '+';
-	at += fault.is_lasting;
+	at = choose_calls(at + 1, &first);
 	if (*at == ':')
 		fault.error = error_named(at + 1, (size_t)(name - at - 1));
-	if (n == 0 || fault.error == 0 || (*at != ':' && at != name))
+	if (first == 0 || fault.error == 0 || (*at != ':' && at != name))
 		refuse(text);
 	if (*name == '\0' || strcmp(name + 1, own_name(argc, argv)) == 0)
-		fault.at = n;
+		fault.at = first;
 }
 
 /* Whoever makes the file has the fault, when there is one only. */
@@ -134,7 +149,7 @@ static bool is_ours(void)
 			   : -1;
 
 	if (fd < 0)
-		return fault.is_lasting || !fault.log;
+		return fault.until > fault.at || !fault.log;
 	(void)close(fd);
 	return true;
 }
@@ -148,7 +163,7 @@ int fault_due(enum fault_kind kind)
 	if (fault.at == 0 || kind != fault.kind)
 		return 0;
 	call = ++fault.calls;
-	is_due = (call == fault.at || (fault.is_lasting && call > fault.at)) && is_ours();
+	is_due = call >= fault.at && call <= fault.until && is_ours();
 	errno = saved;
 	return is_due ? fault.error : 0;
 }

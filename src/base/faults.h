@@ -3,9 +3,9 @@
  * Fault injection: makes the n-th call of a chosen kind fail, so that a test can walk through every place where the kernel may
  * say no. Only where configure was given --enable-fault-injection; no other build compiles or links any of it.
  *
- * The environment chooses: SLUICE_FAULT="KIND:N[+][:ERRNO][@NAME]", for example "pwrite:3:ENOSPC@save.0".
+ * The environment chooses: SLUICE_FAULT="KIND:N[+[M]][:ERRNO][@NAME]", for example "pwrite:3:ENOSPC@save.0".
  *   KIND   one of enum fault_kind, as written in faults.c
- *   N      the n-th call of that kind, counted in each process from 1; with `+` it and every later one
+ *   N      the n-th call of that kind, counted in each process from 1; with `+M` it and the M after it, with `+` it and all after it
  *   ERRNO  what the call answers; without it what is usual for the kind
  *   NAME   only in that process: an instance ("save.0"), else a program ("sluice"); without it in every one
  * SLUICE_FAULT_LOG names a file: it is made when the fault happens, and without `+` a fault whose file is there does not happen
