@@ -12,7 +12,8 @@
  * again, not even in a successor. Calls are those of our own code (the linker wraps them) and, by
  * engine/faults_sqlite.c, those that SQLite makes. Any thread.
  */
-#pragma once
+#ifndef BASE_FAULTS_H
+#define BASE_FAULTS_H
 
 enum fault_kind {
 	FAULT_WRITE,
@@ -37,3 +38,5 @@ enum fault_kind {
 
 /* Counts a call. 0: go on; else the errno (positive) with which it fails. */
 int fault_due(enum fault_kind kind);
+
+#endif
