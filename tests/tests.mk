@@ -9,6 +9,7 @@ UNIT_TESTS = \
 	tests/unit/test_cancel \
 	tests/unit/test_checkpoint \
 	tests/unit/test_dead \
+	tests/unit/test_decoder \
 	tests/unit/test_frame \
 	tests/unit/test_group \
 	tests/unit/test_io \
@@ -40,6 +41,9 @@ nodist_EXTRA_tests_unit_test_checkpoint_SOURCES = dummy.cxx
 tests_unit_test_dead_SOURCES = tests/unit/test_dead.c
 tests_unit_test_dead_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_dead_SOURCES = dummy.cxx
+tests_unit_test_decoder_SOURCES = tests/unit/test_decoder.c
+tests_unit_test_decoder_LDADD = $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_decoder_SOURCES = dummy.cxx
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_frame_SOURCES = dummy.cxx

@@ -194,6 +194,12 @@ int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, 
 int sl_decoder_seek(struct sl_decoder *d, uint64_t position, uint64_t line);
 /* Reads end at this position, one that sl_decoder_read gave before, and not earlier for want of bytes at hand. 0: they do not. */
 void sl_decoder_limit(struct sl_decoder *d, uint64_t position);
+/*
+ * Of a stream that may grow (not compressed, not json): where it ends for now reading answers -EAGAIN, with the position behind what was
+ * read whole, and goes on when there is more. sl_decoder_end: what was read by now is all there is: a rest without newline is a record.
+ */
+void sl_decoder_follow(struct sl_decoder *d);
+void sl_decoder_end(struct sl_decoder *d);
 const char *sl_decoder_reason(
 	const struct sl_decoder *d);                  /* why the last call failed; never NULL */
 uint64_t sl_decoder_line(const struct sl_decoder *d); /* of the next record */

@@ -200,6 +200,8 @@ static int fill(struct sl_decoder *d)
 	d->end += (size_t)got;
 	/* What stands behind the window must be readable, and nothing that could look like part of it. */
 	memset(d->data + d->end, 0, JSON_PADDING);
+	if (got == 0 && d->is_followed)
+		return -EAGAIN;
 	d->at_end = got == 0;
 	return got > 0;
 }
@@ -253,6 +255,17 @@ int sl_decoder_read(struct sl_decoder *d, struct sl_writer *out, uint32_t want, 
 void sl_decoder_limit(struct sl_decoder *d, uint64_t position)
 {
 	d->limit = position;
+}
+
+void sl_decoder_follow(struct sl_decoder *d)
+{
+	d->is_followed = true;
+}
+
+void sl_decoder_end(struct sl_decoder *d)
+{
+	d->is_followed = false;
+	d->at_end = true;
 }
 
 /* Bytes of the window, and what follows it, without a look at them. */

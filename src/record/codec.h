@@ -26,6 +26,7 @@ struct sl_decoder {
 	uint64_t limit;         /* reads end here; 0: they do not */
 	uint64_t line;          /* of `begin`, 1-based; records for msgpack */
 	bool at_end;            /* the stream has no more */
+	bool is_followed;       /* its end is not one */
 	char reason[256];
 
 	struct json_reader *json;
