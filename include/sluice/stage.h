@@ -129,6 +129,15 @@ struct sl_cut {
 	const char *
 		name; /* of the origin, for people: "/var/log/app.log"; borrowed until the next call */
 	uint64_t line; /* of the record at `end`, for people; 0: none */
+	uint64_t
+		mark; /* kept with `end`, to know the place again: a hash of what stands before it, say; 0: none */
+	/*
+	 * The origin stands beside the others: its cuts may alternate with theirs, it may go on after it was done, and nothing of another one
+	 * waits for its end. Else a source reads one origin after the other, and order = "keep" keeps them in that order.
+	 */
+	bool is_apart;
+	/* Of an origin that is apart: its first records come behind all that was cut of this one so far; 0: of none. */
+	uint64_t after;
 };
 
 /*
@@ -138,9 +147,28 @@ struct sl_cut {
 struct sl_place {
 	uint64_t position;
 	uint64_t line;
-	bool is_done; /* with `position` it had come to the origin's end */
+	bool is_done;  /* with `position` it had come to the origin's end */
+	uint64_t mark; /* as the cut that ended there gave it */
 };
 bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret);
+
+/* What is kept of an origin. */
+struct sl_origin {
+	uint64_t origin;
+	struct sl_place place;
+	const char *name; /* as sl_cut gave it; borrowed until the next of the two calls below */
+	int64_t changed;  /* when its place last moved: seconds since 1970 */
+};
+/*
+ * A source whose origins may be renamed or removed makes them known before their first cut, so that a successor can look for them: 1, and *ret is
+ * what is kept from now on: `origin`, or what was kept before, by whichever process of the stage came first. With `origin->name` NULL it
+ * only asks: 0: nothing is kept. -EAGAIN: the disk is full or busy: later. In produce.
+ */
+int sl_checkpoint_begin(
+	struct sl_context *ctx, const struct sl_origin *origin, struct sl_origin *ret);
+/* The origins of the stage that are not done, in no order: the one behind `after`, NULL: the first. False: there is none. In produce. */
+bool sl_checkpoint_next(
+	struct sl_context *ctx, const struct sl_origin *after, struct sl_origin *ret);
 
 /* Outcomes of produce. */
 enum { SL_MORE = 0, SL_END = 1 };
@@ -202,6 +230,10 @@ uint32_t sl_process_count(const struct sl_context *ctx);
 const char *sl_stage_name(const struct sl_context *ctx);
 /* "PIPELINE/STAGE": the stage's name among all that may write to one place. */
 const char *sl_full_name(const struct sl_context *ctx);
+/* The folder in which this pipeline keeps its state; for built-in stages. */
+const char *sl_state(const struct sl_context *ctx);
+/* The number of this run: a successor, and a run that goes on, have the same. */
+uint64_t sl_run(const struct sl_context *ctx);
 
 /* The run reads only what has come since the one before, which came to its end. */
 bool sl_goes_on(const struct sl_context *ctx);

@@ -20,13 +20,13 @@ __attribute__((used)) static void (*const functions[])(void) = {
 	API(sl_print), API(sl_json_print), API(sl_json_parse),
 	API(sl_format_of), API(sl_compression_of),
 	API(sl_decoder_new), API(sl_decoder_free), API(sl_decoder_read), API(sl_decoder_reason), API(sl_decoder_line),
-	API(sl_decoder_bytes), API(sl_decoder_seek), API(sl_decoder_limit),
+	API(sl_decoder_bytes), API(sl_decoder_seek), API(sl_decoder_limit), API(sl_decoder_follow), API(sl_decoder_end),
 	API(sl_encoder_new), API(sl_encoder_free), API(sl_encoder_write), API(sl_encoder_flush), API(sl_encoder_finish), API(sl_encoder_save), API(sl_encoder_restore),
 	API(sl_encoder_reason),
 	/* stage.h */
 	API(sl_batch_count), API(sl_batch_record),
-	API(sl_batch_identity), API(sl_process), API(sl_process_count), API(sl_stage_name), API(sl_full_name),
-	API(sl_rejected_before), API(sl_checkpoint), API(sl_goes_on), API(sl_remember), API(sl_recall),
+	API(sl_batch_identity), API(sl_process), API(sl_process_count), API(sl_stage_name), API(sl_full_name), API(sl_state), API(sl_run),
+	API(sl_rejected_before), API(sl_checkpoint), API(sl_checkpoint_begin), API(sl_checkpoint_next), API(sl_goes_on), API(sl_remember), API(sl_recall),
 	API(sl_log), API(sl_error), API(sl_reject), API(sl_retry), API(sl_progress),
 	/* task.h */
 	API(sl_now), API(sl_sleep_until), API(sl_yield), API(sl_wait_fd), API(sl_is_stopping),

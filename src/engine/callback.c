@@ -69,6 +69,16 @@ bool sl_goes_on(const struct sl_context *ctx)
 	return host->run != host->series;
 }
 
+const char *sl_state(const struct sl_context *ctx)
+{
+	return callback_of(ctx)->host->state;
+}
+
+uint64_t sl_run(const struct sl_context *ctx)
+{
+	return callback_of(ctx)->host->run;
+}
+
 struct sl_identity sl_batch_identity(const struct sl_batch *batch)
 {
 	const struct batch_head *head = &batch->head;
@@ -296,6 +306,36 @@ bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret
 		place = (struct sl_place){ .position = repeat->cut.start };
 	*ret = place;
 	return r > 0 || place.position > 0;
+}
+
+int sl_checkpoint_begin(
+	struct sl_context *ctx, const struct sl_origin *origin, struct sl_origin *ret)
+{
+	struct callback *callback = callback_of(ctx);
+	int r;
+
+	/* Nobody will go on from here: then nothing needs to be kept. */
+	if (!callback->host->keeper) {
+		*ret = *origin;
+		return origin->name != NULL;
+	}
+	r = keeper_begin(callback->host->keeper, origin, ret, &callback->err);
+	if (r < 0 && r != -EAGAIN)
+		callback->must_stop = true;
+	return r;
+}
+
+bool sl_checkpoint_next(
+	struct sl_context *ctx, const struct sl_origin *after, struct sl_origin *ret)
+{
+	struct callback *callback = callback_of(ctx);
+	int r = 0;
+
+	if (callback->host->keeper)
+		r = keeper_next(callback->host->keeper, after, ret, &callback->err);
+	if (r < 0)
+		callback->must_stop = true;
+	return r > 0;
 }
 
 void sl_progress(struct sl_context *ctx, uint64_t done, uint64_t total, const char *unit)

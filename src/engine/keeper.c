@@ -22,6 +22,7 @@ struct keeper {
 	struct checkpoint *checkpoint; /* the thread's */
 	struct checkpoint *reader;     /* keeper_place's */
 	uint64_t *totals;              /* the thread's: of all cuts in the checkpoint */
+	uint64_t *nothing;             /* counts of a cut without records */
 	uint64_t head;                 /* ... and the last of them */
 	struct checkpoint_origin *origins;
 	uint32_t *group;
@@ -73,7 +74,7 @@ static uint32_t merge(struct keeper *keeper, uint32_t count)
 		at = at > 0 ? at - 1 : origins++;
 		keeper->origins[at] = (struct checkpoint_origin){
 			.origin = cut.origin,
-			.place = { cut.end, cut.line, cut.is_done },
+			.place = { cut.end, cut.line, cut.is_done, cut.mark },
 			.name = keeper->names[keeper->group[i]],
 		};
 	}
@@ -198,9 +199,10 @@ static int make(struct keeper *keeper, struct err *err)
 	int r;
 
 	keeper->totals = calloc(keeper->cells, sizeof(*keeper->totals));
+	keeper->nothing = calloc(keeper->cells, sizeof(*keeper->nothing));
 	keeper->origins = calloc(GROUP, sizeof(*keeper->origins));
 	keeper->group = calloc(GROUP, sizeof(*keeper->group));
-	if (!keeper->totals || !keeper->origins || !keeper->group)
+	if (!keeper->totals || !keeper->nothing || !keeper->origins || !keeper->group)
 		return err_set(err, -ENOMEM, "no memory");
 	r = checkpoint_open(host->state, stage, host->instance, host->series, host->graph->shape,
 		&keeper->checkpoint, err);
@@ -223,6 +225,27 @@ static int make(struct keeper *keeper, struct err *err)
 		&keeper->cuts, err);
 }
 
+static void settle_with_nothing(struct keeper *keeper, uint32_t slot)
+{
+	memset(keeper->nothing, 0, keeper->cells * sizeof(*keeper->nothing));
+	cuts_settle(keeper->cuts, slot, keeper->nothing);
+}
+
+/* A cut of no records was settled when it was made, or a moment later. */
+static void pass_empty(struct keeper *keeper)
+{
+	while (keeper->next_repeat < cuts_left(keeper->cuts)) {
+		uint32_t slot = cuts_slot(keeper->cuts, keeper->next_repeat);
+		struct cut cut = cuts_get(keeper->cuts, slot);
+
+		if (cut.start < cut.end)
+			break;
+		if (!cuts_tally(keeper->cuts, slot))
+			settle_with_nothing(keeper, slot);
+		keeper->next_repeat++;
+	}
+}
+
 /* What was settled up to the first cut that was not belongs to the checkpoint; the others stand in the ring. */
 static int take_over(struct keeper *keeper, uint64_t *totals, struct err *err)
 {
@@ -242,6 +265,7 @@ static int take_over(struct keeper *keeper, uint64_t *totals, struct err *err)
 		if (cuts_tally(keeper->cuts, slot))
 			tally_add(totals, cuts_tally(keeper->cuts, slot), keeper->cells);
 	}
+	pass_empty(keeper);
 	return r;
 }
 
@@ -317,6 +341,7 @@ void keeper_close(struct keeper *keeper)
 	(void)pthread_mutex_destroy(&keeper->lock);
 	(void)pthread_cond_destroy(&keeper->wake);
 	free(keeper->totals);
+	free(keeper->nothing);
 	free(keeper->origins);
 	free(keeper->group);
 	free(keeper);
@@ -341,6 +366,7 @@ bool keeper_next_repeat(struct keeper *keeper, struct keeper_repeat *ret)
 		.slot = slot,
 		.is_settled = cuts_tally(keeper->cuts, slot) != NULL,
 	};
+	pass_empty(keeper);
 	return true;
 }
 
@@ -367,6 +393,11 @@ uint32_t keeper_cut(struct keeper *keeper, const struct cut *cut, char *name)
 	keeper->names[slot] = name;
 	(void)pthread_mutex_unlock(&keeper->lock);
 	return slot;
+}
+
+void keeper_origin_done(struct keeper *keeper, const struct cut *cut, char *name)
+{
+	settle_with_nothing(keeper, keeper_cut(keeper, cut, name));
 }
 
 void keeper_name(struct keeper *keeper, uint32_t slot, char *name)
@@ -410,12 +441,56 @@ int keeper_failed(struct keeper *keeper, struct err *err)
 	return r;
 }
 
+static struct sl_place place_of(const struct checkpoint_place *place)
+{
+	return (struct sl_place){ place->position, place->line, place->is_done, place->mark };
+}
+
 int keeper_place(struct keeper *keeper, uint64_t origin, struct sl_place *ret, struct err *err)
 {
 	struct checkpoint_place place;
 	int r = checkpoint_get(keeper->reader, origin, &place, err);
 
 	if (r > 0)
-		*ret = (struct sl_place){ place.position, place.line, place.is_done };
+		*ret = place_of(&place);
+	return r;
+}
+
+static struct sl_origin origin_of(const struct checkpoint_origin *from)
+{
+	return (struct sl_origin){
+		.origin = from->origin,
+		.place = place_of(&from->place),
+		.name = from->name ? from->name : "",
+		.changed = from->changed,
+	};
+}
+
+int keeper_begin(struct keeper *keeper, const struct sl_origin *origin, struct sl_origin *ret,
+	struct err *err)
+{
+	struct checkpoint_origin row = {
+		.origin = origin->origin,
+		.place = { origin->place.position, origin->place.line, origin->place.is_done,
+			origin->place.mark },
+		.name = origin->name,
+	};
+	int r = origin->name ? checkpoint_begin(keeper->reader, &row, err) : 0;
+
+	if (r == 0)
+		r = checkpoint_find(keeper->reader, origin->origin, &row, err);
+	if (r > 0)
+		*ret = origin_of(&row);
+	return r < 0 && may_pass(r) ? -EAGAIN : r;
+}
+
+int keeper_next(struct keeper *keeper, const struct sl_origin *after, struct sl_origin *ret,
+	struct err *err)
+{
+	struct checkpoint_origin row;
+	int r = checkpoint_next(keeper->reader, after ? &after->origin : NULL, &row, err);
+
+	if (r > 0)
+		*ret = origin_of(&row);
 	return r;
 }

@@ -6,8 +6,8 @@
  *
  *     keeper_cut -> [cut] -- keeper_settle --> [settled] -- keeper's thread, all before it too --> checkpoint, slot free
  *
- * A disk that is full holds up the checkpoints, then the slots, then the source; it goes on by itself. keeper_place is the worker's;
- * everything else the pump's.
+ * A disk that is full holds up the checkpoints, then the slots, then the source; it goes on by itself. What names origins
+ * (keeper_place and behind it) is the worker's; everything else the pump's.
  */
 #ifndef ENGINE_KEEPER_H
 #define ENGINE_KEEPER_H
@@ -23,7 +23,7 @@ int keeper_open(const struct host *host, uint64_t *totals, struct keeper **ret, 
 /* Without a last checkpoint. */
 void keeper_close(struct keeper *keeper);
 
-/* The cuts to be made again, in this order, before any other. */
+/* The cuts to be made again, in this order, before any other; without those that only said that an origin is done. */
 struct keeper_repeat {
 	struct cut cut;
 	uint32_t slot;
@@ -35,6 +35,8 @@ bool keeper_next_repeat(struct keeper *keeper, struct keeper_repeat *ret);
 bool keeper_has_room(struct keeper *keeper, uint32_t cuts);
 /* `name`: of the origin, malloc()ed and taken; may be NULL. The slot; there is room. */
 uint32_t keeper_cut(struct keeper *keeper, const struct cut *cut, char *name);
+/* An origin has come to its end and nothing is sent of that: a cut of no records, settled at once. `name` as above. */
+void keeper_origin_done(struct keeper *keeper, const struct cut *cut, char *name);
 void keeper_settle(struct keeper *keeper, uint32_t slot, const uint64_t *tally);
 /* The name of a cut that is made again. Taken. */
 void keeper_name(struct keeper *keeper, uint32_t slot, char *name);
@@ -53,5 +55,10 @@ int keeper_finish(struct keeper *keeper, struct err *err);
 
 /* Where the source goes on in that origin: 1, 0: nothing is known; negative errno. Another thread's. */
 int keeper_place(struct keeper *keeper, uint64_t origin, struct sl_place *ret, struct err *err);
+/* As sl_checkpoint_begin and sl_checkpoint_next; negative errno: the store is unusable. */
+int keeper_begin(struct keeper *keeper, const struct sl_origin *origin, struct sl_origin *ret,
+	struct err *err);
+int keeper_next(struct keeper *keeper, const struct sl_origin *after, struct sl_origin *ret,
+	struct err *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include <uthash.h>
 #include <utlist.h>
 
 #include "link/tally.h"
@@ -16,14 +17,19 @@ struct origin {
 	bool has_floor_risen;
 	bool has_cut;                     /* a batch of it was sent */
 	bool is_done;                     /* its last batch was cut */
+	bool is_apart;                    /* in no chain */
 	uint64_t after_origin, after_end; /* the origin read before it */
+	struct origin *before;            /* of one that is apart: the same, until it was settled */
+	uint32_t awaited;                 /* origins of which it is `before` */
 	struct ledger_entry *entries;     /* by position */
 	struct origin *prev, *nextp;
+	UT_hash_handle hh;
 };
 
 struct origins {
 	struct link_env *env;
 	struct origin *list; /* in the order of reading */
+	struct origin *by_id;
 };
 
 struct ledger_entry *ledger_entry_new(const struct graph *graph, uint32_t outputs)
@@ -53,6 +59,8 @@ struct origins *origins_new(struct link_env *env)
 	return origins;
 }
 
+static void let_go(struct origins *origins, struct origin *origin);
+
 static void origin_free(struct origins *origins, struct origin *origin)
 {
 	struct ledger_entry *entry, *next;
@@ -63,39 +71,88 @@ static void origin_free(struct origins *origins, struct origin *origin)
 		ledger_entry_free(entry);
 	}
 	DL_DELETE2(origins->list, origin, prev, nextp);
+	HASH_DEL(origins->by_id, origin);
+	let_go(origins, origin);
 	free(origin);
+}
+
+static void forget_apart(struct origins *origins, struct origin *origin)
+{
+	if (!origin->is_done || origin->entries || origin->awaited > 0)
+		return;
+	floors_forget(&origins->env->floors, origin->id);
+	origin_free(origins, origin);
+}
+
+/* Its first batch will not be sent again. */
+static void let_go(struct origins *origins, struct origin *origin)
+{
+	struct origin *before = origin->before;
+
+	if (!before)
+		return;
+	origin->before = NULL;
+	before->awaited--;
+	forget_apart(origins, before);
 }
 
 void origins_free(struct origins *origins)
 {
+	struct origin *origin;
+
 	if (!origins)
 		return;
+	DL_FOREACH2(origins->list, origin, nextp)
+	{
+		origin->before = NULL;
+	}
 	while (origins->list)
 		origin_free(origins, origins->list);
 	free(origins);
 }
 
-static struct origin *origin_get(struct origins *origins, uint64_t id, uint64_t start)
+static struct origin *origin_find(const struct origins *origins, uint64_t id)
+{
+	struct origin *origin = NULL;
+
+	HASH_FIND(hh, origins->by_id, &id, sizeof(id), origin);
+	return origin;
+}
+
+static struct origin *origin_before(const struct origins *origins, bool is_apart, uint64_t after)
 {
 	struct origin *last = origins->list ? origins->list->prev : NULL;
-	struct origin *origin;
 
-	DL_FOREACH2(origins->list, origin, nextp)
-	{
-		if (origin->id == id)
-			return origin;
-	}
+	if (is_apart)
+		return after ? origin_find(origins, after) : NULL;
+	return last && !last->is_apart ? last : NULL;
+}
+
+static struct origin *origin_get(
+	struct origins *origins, uint64_t id, uint64_t start, bool is_apart, uint64_t after)
+{
+	struct origin *last = origin_before(origins, is_apart, after);
+	struct origin *origin = origin_find(origins, id);
+
+	if (origin)
+		return origin;
 	origin = calloc(1, sizeof(*origin));
 	if (!origin)
 		return NULL;
 	origin->id = id;
 	origin->next = start;
 	origin->floor = start;
+	origin->is_apart = is_apart;
 	if (last) {
 		origin->after_origin = last->id;
 		origin->after_end = last->next;
 	}
+	if (last && is_apart) {
+		origin->before = last;
+		last->awaited++;
+	}
 	DL_APPEND2(origins->list, origin, prev, nextp);
+	HASH_ADD(hh, origins->by_id, id, sizeof(origin->id), origin);
 	return origin;
 }
 
@@ -113,21 +170,32 @@ static void forget_settled(struct origins *origins)
 	}
 }
 
-int origins_cut(struct origins *origins, struct batch_head *head, struct ledger_entry *entry)
+/* Nothing is sent. */
+static void cut_nothing(struct origins *origins, struct origin *origin)
 {
-	struct origin *origin = origin_get(origins, head->id.origin, head->id.start);
+	if (origin->is_apart)
+		forget_apart(origins, origin);
+	/* Nothing was sent of an empty file: the next one comes behind the file before it. */
+	else if (origin->is_done && !origin->has_cut)
+		origin_free(origins, origin);
+}
+
+int origins_cut(struct origins *origins, struct batch_head *head, bool is_apart, uint64_t after,
+	struct ledger_entry *entry)
+{
+	struct origin *origin =
+		origin_get(origins, head->id.origin, head->id.start, is_apart, after);
 	bool is_first;
 
 	if (!origin)
 		return -ENOMEM;
-	if (head->id.start != origin->next || head->id.end < head->id.start || origin->is_done)
+	if (head->id.start != origin->next || head->id.end < head->id.start ||
+		(origin->is_done && !is_apart))
 		return -EPROTO;
 	is_first = !origin->has_floor_risen && !origin->entries;
 	origin->is_done = head->origin_done;
 	if (head->id.end == head->id.start && head->count == 0) {
-		/* Nothing was sent of an empty file: the next one comes behind the file before it. */
-		if (origin->is_done && !origin->has_cut)
-			origin_free(origins, origin);
+		cut_nothing(origins, origin);
 		return 1;
 	}
 	if (floors_raise(&origins->env->floors, origin->id, origin->floor, UINT64_MAX) < 0)
@@ -163,19 +231,20 @@ void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_
 	}
 	if (floors_raise(&origins->env->floors, origin->id, origin->floor, UINT64_MAX) > 0)
 		origins->env->floors_changed = true;
-	forget_settled(origins);
+	if (!origin->is_apart) {
+		forget_settled(origins);
+		return;
+	}
+	if (origin->has_floor_risen)
+		let_go(origins, origin);
+	forget_apart(origins, origin);
 }
 
 uint64_t origins_next(const struct origins *origins, uint64_t id)
 {
-	const struct origin *origin;
+	const struct origin *origin = origin_find(origins, id);
 
-	DL_FOREACH2(origins->list, origin, nextp)
-	{
-		if (origin->id == id)
-			return origin->next;
-	}
-	return 0;
+	return origin ? origin->next : 0;
 }
 
 bool origins_are_settled(const struct origins *origins)

@@ -28,17 +28,19 @@ void ledger_entry_free(struct ledger_entry *entry);
 
 /*
  * What a source has cut, per origin: the floor of each is where its settled prefix ends. Origins form a chain in the
- * order in which they were read; one is forgotten when it and the first batch behind it are settled.
+ * order in which they were read; one is forgotten when it and the first batch behind it are settled. An origin that is *apart* (sl_cut) is in
+ * no chain: it is forgotten when it is done and settled, and no first batch waits for it; and it may come again.
  */
 struct origins;
 struct origins *origins_new(struct link_env *env);
 void origins_free(struct origins *origins);
 
 /*
- * Names a cut: sets head->after_* and head->floor, adds an entry. 0; 1: nothing to send (an empty cut at the end
+ * Names a cut, with is_apart and after as in sl_cut: sets head->after_* and head->floor, adds an entry. 0; 1: nothing to send (an empty cut at the end
  * of an origin); -ENOMEM; -EPROTO: the stage's positions do not continue.
  */
-int origins_cut(struct origins *origins, struct batch_head *head, struct ledger_entry *entry);
+int origins_cut(struct origins *origins, struct batch_head *head, bool is_apart, uint64_t after,
+	struct ledger_entry *entry);
 /* The entry's outputs are settled: raises floors; frees every entry that is now below. Its tally is added to `totals`, but for that of a hole. */
 void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_t *totals);
 /* Where the origin's next cut must begin; 0: no such origin. */

@@ -190,18 +190,36 @@ static void name_outputs(struct job *job, const struct batch_head *head)
 	}
 }
 
-/* The cut is written down before its batch leaves. */
-static void keep_cut(struct pump *pump, struct job *job, struct ledger_entry *entry)
+static struct cut cut_of(const struct job *job)
 {
 	const struct batch_head *head = &job->outputs[0].whole->head;
-	const struct cut cut = {
+
+	return (struct cut){
 		.run = head->id.run,
 		.origin = head->id.origin,
 		.start = head->id.start,
 		.end = head->id.end,
 		.line = job->cut.line,
+		.mark = job->cut.mark,
 		.is_done = head->origin_done,
 	};
+}
+
+/* Nothing is sent, but a successor should know that the origin was read to its end. */
+static void keep_done(struct pump *pump, struct job *job)
+{
+	const struct cut cut = cut_of(job);
+
+	if (!pump->keeper || !cut.is_done || job->is_repeat)
+		return;
+	keeper_origin_done(pump->keeper, &cut, job->origin_name);
+	job->origin_name = NULL;
+}
+
+/* The cut is written down before its batch leaves. */
+static void keep_cut(struct pump *pump, struct job *job, struct ledger_entry *entry)
+{
+	const struct cut cut = cut_of(job);
 	char *name = job->origin_name;
 
 	if (!pump->keeper)
@@ -251,13 +269,14 @@ static void job_done_source(struct pump *pump, struct job *job)
 	need(pump, entry ? 0 : -ENOMEM);
 	count_own(pump, entry->tally, job);
 	head = job->outputs[0].whole->head;
-	r = origins_cut(pump->origins, &head, entry);
+	r = origins_cut(pump->origins, &head, job->cut.is_apart, job->cut.after, entry);
 	if (r == -EPROTO)
 		die_of_positions(pump, &head);
 	need(pump, r);
 	if (r > 0) {
 		tally_add(pump->totals, entry->tally, tally_size(pump->host->graph));
 		ledger_entry_free(entry);
+		keep_done(pump, job);
 		return;
 	}
 	page_set(pump->host->page->position, head.id.end);

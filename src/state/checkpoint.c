@@ -18,6 +18,7 @@ static const char *const steps[] = {
 	"NULL,"
 	" shape INTEGER NOT NULL, head INTEGER NOT NULL, cells BLOB NOT NULL, PRIMARY KEY (stage, "
 	"instance))",
+	"ALTER TABLE origins ADD COLUMN mark INTEGER NOT NULL DEFAULT 0",
 };
 
 static const struct store_kind kind = {
@@ -27,16 +28,27 @@ static const struct store_kind kind = {
 	.step_count = sizeof(steps) / sizeof(steps[0]),
 };
 
-enum statement { GET, COUNTS, PUT, PUT_COUNTS, FORGET, STATEMENT_COUNT };
+enum statement { GET, FIND, NEXT, BEGIN, COUNTS, PUT, PUT_COUNTS, FORGET, STATEMENT_COUNT };
 
 static const char *const texts[STATEMENT_COUNT] = {
-	[GET] = "SELECT position, line, is_done FROM origins WHERE stage = ?1 AND origin = ?2 AND "
+	[GET] = "SELECT position, line, is_done, mark FROM origins WHERE stage = ?1 AND origin = "
+		"?2 AND "
 		"series = ?3",
+	[FIND] = "SELECT origin, position, line, is_done, name, CAST(strftime('%s', changed) AS "
+		 "INTEGER) FROM origins "
+		 "WHERE stage = ?1 AND origin = ?2 AND series = ?3",
+	[NEXT] = "SELECT origin, position, line, is_done, name, CAST(strftime('%s', changed) AS "
+		 "INTEGER) FROM origins "
+		 "WHERE stage = ?1 AND origin > ?2 AND series = ?3 AND NOT is_done "
+		 "ORDER BY origin LIMIT 1",
+	[BEGIN] = "INSERT INTO origins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, datetime(), ?8) "
+		  "ON CONFLICT (stage, origin) DO UPDATE SET series = ?3, position = ?4, line = "
+		  "?5, is_done = ?6, name = ?7, mark = ?8, changed = datetime() WHERE series <> ?3",
 	[COUNTS] = "SELECT head, cells, shape FROM counts WHERE stage = ?1 AND instance = ?2 AND "
 		   "run = ?3",
-	[PUT] = "INSERT INTO origins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, datetime()) "
+	[PUT] = "INSERT INTO origins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, datetime(), ?8) "
 		"ON CONFLICT (stage, origin) DO UPDATE SET series = ?3, position = ?4, line = ?5, "
-		"is_done = ?6, name = coalesce(?7, name), changed = datetime()",
+		"is_done = ?6, name = coalesce(?7, name), mark = ?8, changed = datetime()",
 	[PUT_COUNTS] = "INSERT OR REPLACE INTO counts VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[FORGET] = "DELETE FROM origins WHERE stage = ?1 AND series <> ?2",
 };
@@ -47,6 +59,7 @@ struct checkpoint {
 	uint64_t series;
 	uint64_t shape;
 	bool has_forgotten; /* other series */
+	char *name;         /* of the origin that was read last */
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
@@ -83,6 +96,7 @@ void checkpoint_close(struct checkpoint *c)
 	for (int i = 0; i < STATEMENT_COUNT; i++)
 		(void)sqlite3_finalize(c->statements[i]);
 	(void)sqlite3_close_v2(c->db);
+	free(c->name);
 	free(c);
 }
 
@@ -125,6 +139,7 @@ int checkpoint_get(
 	ret->position = (uint64_t)sqlite3_column_int64(statement, 0);
 	ret->line = (uint64_t)sqlite3_column_int64(statement, 1);
 	ret->is_done = sqlite3_column_int(statement, 2);
+	ret->mark = (uint64_t)sqlite3_column_int64(statement, 3);
 	(void)sqlite3_reset(statement);
 	return 1;
 }
@@ -149,9 +164,54 @@ int checkpoint_counts(struct checkpoint *c, uint64_t run, uint64_t *ret_head, ui
 	return 1;
 }
 
-static int put_origin(struct checkpoint *c, const struct checkpoint_origin *origin, struct err *err)
+static int read_origin(struct checkpoint *c, sqlite3_stmt *statement, struct checkpoint_origin *ret,
+	struct err *err)
 {
-	sqlite3_stmt *statement = prepare(c, PUT);
+	const char *name;
+	int r = step(c, statement, err);
+
+	if (r <= 0)
+		return r;
+	name = (const char *)sqlite3_column_text(statement, 4);
+	free(c->name);
+	c->name = name ? strdup(name) : NULL;
+	*ret = (struct checkpoint_origin){
+		.origin = (uint64_t)sqlite3_column_int64(statement, 0),
+		.place = { .position = (uint64_t)sqlite3_column_int64(statement, 1),
+			.line = (uint64_t)sqlite3_column_int64(statement, 2),
+			.mark = (uint64_t)sqlite3_column_int64(statement, 6),
+			.is_done = sqlite3_column_int(statement, 3) },
+		.name = c->name,
+		.changed = sqlite3_column_int64(statement, 5),
+	};
+	(void)sqlite3_reset(statement);
+	return name && !c->name ? err_set(err, -ENOMEM, "no memory") : 1;
+}
+
+int checkpoint_find(
+	struct checkpoint *c, uint64_t origin, struct checkpoint_origin *ret, struct err *err)
+{
+	sqlite3_stmt *statement = prepare(c, FIND);
+
+	bind(statement, 2, origin);
+	bind(statement, 3, c->series);
+	return read_origin(c, statement, ret, err);
+}
+
+int checkpoint_next(
+	struct checkpoint *c, const uint64_t *after, struct checkpoint_origin *ret, struct err *err)
+{
+	sqlite3_stmt *statement = prepare(c, NEXT);
+
+	bind(statement, 2, after ? *after : (uint64_t)INT64_MIN);
+	bind(statement, 3, c->series);
+	return read_origin(c, statement, ret, err);
+}
+
+static int put_origin(struct checkpoint *c, enum statement how,
+	const struct checkpoint_origin *origin, struct err *err)
+{
+	sqlite3_stmt *statement = prepare(c, how);
 
 	bind(statement, 2, origin->origin);
 	bind(statement, 3, c->series);
@@ -159,7 +219,13 @@ static int put_origin(struct checkpoint *c, const struct checkpoint_origin *orig
 	bind(statement, 5, origin->place.line);
 	bind(statement, 6, origin->place.is_done);
 	(void)sqlite3_bind_text(statement, 7, origin->name, -1, SQLITE_STATIC);
+	bind(statement, 8, origin->place.mark);
 	return step(c, statement, err);
+}
+
+int checkpoint_begin(struct checkpoint *c, const struct checkpoint_origin *origin, struct err *err)
+{
+	return put_origin(c, BEGIN, origin, err);
 }
 
 static int forget_others(struct checkpoint *c, struct err *err)
@@ -178,7 +244,7 @@ static int put_all(struct checkpoint *c, uint64_t run, const struct checkpoint_o
 	int r = forget_others(c, err);
 
 	for (uint32_t i = 0; i < origin_count && r == 0; i++)
-		r = put_origin(c, &origins[i], err);
+		r = put_origin(c, PUT, &origins[i], err);
 	if (r < 0)
 		return r;
 	bind(statement, 2, c->instance);

@@ -19,12 +19,14 @@ struct checkpoint_place {
 	uint64_t position;
 	uint64_t line;
 	bool is_done;
+	uint64_t mark; /* what the source knows the place by */
 };
 
 struct checkpoint_origin {
 	uint64_t origin;
 	struct checkpoint_place place;
 	const char *name; /* NULL: as it was */
+	int64_t changed;  /* read only: seconds since 1970 */
 };
 
 int checkpoint_open(const char *state, const char *stage, uint32_t instance, uint64_t series,
@@ -34,6 +36,15 @@ void checkpoint_close(struct checkpoint *checkpoint);
 /* 1: *ret; 0: nothing is known of that origin; negative errno. */
 int checkpoint_get(struct checkpoint *checkpoint, uint64_t origin, struct checkpoint_place *ret,
 	struct err *err);
+/* The whole of it, its name borrowed until the next call. As above. */
+int checkpoint_find(struct checkpoint *checkpoint, uint64_t origin, struct checkpoint_origin *ret,
+	struct err *err);
+/* The next one that is not done, behind that origin in some order; NULL: the first. As above. */
+int checkpoint_next(struct checkpoint *checkpoint, const uint64_t *after,
+	struct checkpoint_origin *ret, struct err *err);
+/* Keeps an origin of which nothing is known yet. 0, also when something is; negative errno. */
+int checkpoint_begin(
+	struct checkpoint *checkpoint, const struct checkpoint_origin *origin, struct err *err);
 /*
  * What the instance knows of that run: 1, *ret_head and the `cells`; 0: nothing. Counts of a graph of another shape are left out.
  */

@@ -15,7 +15,7 @@
 
 #include "base/cleanup.h"
 
-#define MAGIC UINT64_C(0x31737475632d6c73) /* "sl-cuts1" */
+#define MAGIC UINT64_C(0x32737475632d6c73) /* "sl-cuts2" */
 
 struct header {
 	uint64_t magic;
@@ -35,6 +35,7 @@ struct slot {
 	uint64_t start;
 	uint64_t end;
 	uint64_t line;
+	uint64_t mark;
 	uint64_t is_done;
 	uint64_t tally[];
 };
@@ -230,6 +231,7 @@ struct cut cuts_get(const struct cuts *cuts, uint32_t index)
 		.start = slot->start,
 		.end = slot->end,
 		.line = slot->line,
+		.mark = slot->mark,
 		.is_done = slot->is_done,
 	};
 }
@@ -263,6 +265,7 @@ uint32_t cuts_take(struct cuts *cuts, const struct cut *cut)
 	slot->start = cut->start;
 	slot->end = cut->end;
 	slot->line = cut->line;
+	slot->mark = cut->mark;
 	slot->is_done = cut->is_done;
 	atomic_store_explicit(&slot->sequence, ++cuts->sequence, memory_order_release);
 	return index;

@@ -24,6 +24,7 @@ struct cut {
 	uint64_t start;
 	uint64_t end;
 	uint64_t line; /* at end */
+	uint64_t mark; /* of end */
 	bool is_done;  /* the origin's last, as far as is known */
 };
 

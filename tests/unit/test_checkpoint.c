@@ -251,7 +251,9 @@ static struct checkpoint *open_checkpoint(uint32_t instance, uint64_t series, ui
 static void put(struct checkpoint *checkpoint, uint64_t origin, uint64_t position, uint64_t head)
 {
 	const struct checkpoint_origin one = {
-		.origin = origin, .place = { position, 3, position == 99 }, .name = "in.csv"
+		.origin = origin,
+		.place = { position, 3, position == 99, UINT64_MAX - position },
+		.name = "in.csv",
 	};
 	const uint64_t cells[CELLS] = { head, 0, 0, 0, 0, UINT64_MAX };
 	struct err err = { 0 };
@@ -268,7 +270,7 @@ static bool knows(struct checkpoint *checkpoint, uint64_t origin, uint64_t posit
 
 	assert_true(r >= 0);
 	return r == 1 && place.position == position && place.line == 3 &&
-	       place.is_done == (position == 99);
+	       place.is_done == (position == 99) && place.mark == UINT64_MAX - position;
 }
 
 static void a_checkpoint_is_found_again(void **state)
@@ -309,6 +311,61 @@ static void another_series_knows_nothing_and_forgets_it(void **state)
 	checkpoint_close(checkpoint);
 }
 
+static void an_origin_is_kept_before_it_is_read(void **state)
+{
+	struct checkpoint *checkpoint = open_checkpoint(0, 5, 1), *other = open_checkpoint(1, 5, 1);
+	struct checkpoint_origin first = { .origin = 4, .name = "log" };
+	struct checkpoint_origin second = { .origin = 4, .place = { 7, 8 }, .name = "log.1" };
+	struct checkpoint_origin found;
+	struct err err = { 0 };
+
+	(void)state;
+	assert_int_equal(checkpoint_find(checkpoint, 4, &found, &err), 0);
+	assert_int_equal(checkpoint_begin(checkpoint, &first, &err), 0);
+	/* Who comes second finds what the first one said. */
+	assert_int_equal(checkpoint_begin(other, &second, &err), 0);
+	assert_int_equal(checkpoint_find(other, 4, &found, &err), 1);
+	assert_string_equal(found.name, "log");
+	assert_int_equal(found.place.position, 0);
+	assert_true(found.changed > 0);
+	put(checkpoint, 4, 50, 1);
+	assert_int_equal(checkpoint_begin(other, &second, &err), 0);
+	assert_true(knows(other, 4, 50));
+	checkpoint_close(checkpoint);
+	checkpoint_close(other);
+	/* What another series said is nothing. */
+	other = open_checkpoint(1, 6, 1);
+	assert_int_equal(checkpoint_find(other, 4, &found, &err), 0);
+	assert_int_equal(checkpoint_begin(other, &second, &err), 0);
+	assert_int_equal(checkpoint_find(other, 4, &found, &err), 1);
+	assert_string_equal(found.name, "log.1");
+	checkpoint_close(other);
+}
+
+static void all_that_is_not_done_is_walked(void **state)
+{
+	const uint64_t origins[] = { 1, UINT64_MAX, UINT64_MAX / 2 + 2, 0 };
+	struct checkpoint *checkpoint = open_checkpoint(0, 5, 1);
+	struct checkpoint_origin found;
+	const uint64_t *after = NULL;
+	struct err err = { 0 };
+	uint64_t sum = 0;
+	int count = 0;
+
+	(void)state;
+	for (int i = 0; i < 4; i++)
+		put(checkpoint, origins[i], 10, 1);
+	put(checkpoint, 77, 99, 1);
+	while (checkpoint_next(checkpoint, after, &found, &err) == 1) {
+		after = &found.origin;
+		sum += found.origin;
+		count++;
+	}
+	assert_int_equal(count, 4);
+	assert_true(sum == origins[0] + origins[1] + origins[2] + origins[3]);
+	checkpoint_close(checkpoint);
+}
+
 static void counts_of_another_shape_are_left_out(void **state)
 {
 	struct checkpoint *checkpoint = open_checkpoint(0, 5, 1);
@@ -342,6 +399,8 @@ int main(void)
 		IN_FOLDER(a_process_that_is_killed_leaves_what_it_wrote),
 		IN_FOLDER(a_checkpoint_is_found_again),
 		IN_FOLDER(another_series_knows_nothing_and_forgets_it),
+		IN_FOLDER(an_origin_is_kept_before_it_is_read),
+		IN_FOLDER(all_that_is_not_done_is_walked),
 		IN_FOLDER(counts_of_another_shape_are_left_out),
 	};
 

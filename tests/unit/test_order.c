@@ -111,6 +111,27 @@ static void origins_follow_one_another(void **state)
 	order_free(order);
 }
 
+static void origins_that_are_apart_alternate(void **state)
+{
+	struct link_env env = { 0 };
+	struct order *order = order_new(&env);
+
+	(void)state;
+	assert_int_equal(order_add(order, make(5, 0, 10)), 0);
+	assert_int_equal(next(order), 0);
+	/* The first of another one, while the first one has no end. */
+	assert_int_equal(order_add(order, make(6, 0, 7)), 0);
+	assert_int_equal(next(order), 0);
+	assert_int_equal(order_add(order, make(6, 20, 30)), 0);
+	assert_int_equal(order_add(order, make(5, 10, 11)), 0);
+	assert_int_equal(next(order), 10);
+	assert_int_equal(next(order), -1);
+	assert_int_equal(order_add(order, make(6, 7, 20)), 0);
+	assert_int_equal(next(order), 7);
+	assert_int_equal(next(order), 20);
+	order_free(order);
+}
+
 static void the_dead_are_dropped(void **state)
 {
 	struct link_env env = { 0 };
@@ -151,6 +172,7 @@ int main(void)
 		cmocka_unit_test(at_the_end_gaps_are_not_waited_for),
 		cmocka_unit_test(repeats_and_floors),
 		cmocka_unit_test(origins_follow_one_another),
+		cmocka_unit_test(origins_that_are_apart_alternate),
 		cmocka_unit_test(the_dead_are_dropped),
 	};
 
