@@ -16,8 +16,18 @@ libstages_a_SOURCES = \
 	stages/exec/transform.c stages/exec/transform.h \
 	stages/fault/fault.c \
 	stages/file/codec_options.c stages/file/codec_options.h \
+	stages/file/folders.c \
+	stages/file/follow.c stages/file/follow.h \
+	stages/file/frozen.c \
+	stages/file/inputs.c stages/file/inputs.h \
+	stages/file/lost.c \
+	stages/file/reader.c stages/file/reader.h \
+	stages/file/scan.c \
 	stages/file/sink.c \
 	stages/file/source.c \
+	stages/file/tail.c stages/file/tail.h \
+	stages/file/tail_read.c \
+	stages/file/watch.c stages/file/watch.h \
 	stages/file/writer.c stages/file/writer.h \
 	stages/http/address.c stages/http/address.h \
 	stages/http/client.c stages/http/client.h \
