@@ -35,10 +35,10 @@ static const char *const texts[STATEMENT_COUNT] = {
 		"?2 AND "
 		"series = ?3",
 	[FIND] = "SELECT origin, position, line, is_done, name, CAST(strftime('%s', changed) AS "
-		 "INTEGER) FROM origins "
+		 "INTEGER), mark FROM origins "
 		 "WHERE stage = ?1 AND origin = ?2 AND series = ?3",
 	[NEXT] = "SELECT origin, position, line, is_done, name, CAST(strftime('%s', changed) AS "
-		 "INTEGER) FROM origins "
+		 "INTEGER), mark FROM origins "
 		 "WHERE stage = ?1 AND origin > ?2 AND series = ?3 AND NOT is_done "
 		 "ORDER BY origin LIMIT 1",
 	[BEGIN] = "INSERT INTO origins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, datetime(), ?8) "

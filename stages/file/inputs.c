@@ -225,6 +225,8 @@ void input_refuse(void *user, uint64_t line, const char *reason, const char *tex
 	char where[512], excerpt[120];
 	size_t fits = size < sizeof(excerpt) - 1 ? size : sizeof(excerpt) - 1;
 
+	if (refusal->place && !input_has_place(refusal->fd, refusal->place))
+		return;
 	memcpy(excerpt, text, fits);
 	while (fits > 0 && (excerpt[fits - 1] == '\n' || excerpt[fits - 1] == '\r'))
 		fits--;

@@ -71,10 +71,12 @@ uint64_t input_mark(int fd, uint64_t position);
 /* Does that still stand there? Also when it is not known what did. */
 bool input_has_place(int fd, const struct sl_place *place);
 
-/* For sl_decoder_new: gives up on a record with file and line. */
+/* For sl_decoder_new: gives up on a record with file and line; not when `place` is not in the file any more, and so what was read behind it is nothing. */
 struct input_refusal {
 	struct sl_context *ctx;
 	const char *name;
+	const struct sl_place *place; /* NULL: the file does not change */
+	int fd;
 };
 void input_refuse(void *user, uint64_t line, const char *reason, const char *text, size_t size);
 

@@ -106,11 +106,12 @@ static int begin_reading(struct sl_context *ctx, struct follow *follow, struct t
 /* 0; TAIL_NOTHING: it cannot be read now. */
 static int prepare(struct sl_context *ctx, struct follow *follow, struct tail *tail)
 {
-	tail->refusal = (struct input_refusal){ ctx, tail->path };
+	tail->refusal = (struct input_refusal){ ctx, tail->path, &tail->at.place, tail->fd };
 	if (tail->decoder || tail->ending != TAIL_GOES_ON)
 		return 0;
 	if (!tail_open(ctx, follow, tail))
 		return tail_be_still(follow, tail);
+	tail->refusal.fd = tail->fd;
 	return begin_reading(ctx, follow, tail);
 }
 
