@@ -170,6 +170,16 @@ int sl_checkpoint_begin(
 bool sl_checkpoint_next(
 	struct sl_context *ctx, const struct sl_origin *after, struct sl_origin *ret);
 
+/*
+ * No cut that begins at `position` may reach over this place; 0: there is none. After a power cut what was cut before is cut again from an earlier
+ * place, and where a sink kept some of it, nothing may begin inside that and end behind it. To be asked before each cut, in produce, when
+ * `until` is 0.
+ */
+uint64_t sl_bound(struct sl_context *ctx, uint64_t origin, uint64_t position);
+
+/* 0, or what the sink's `known` shall return. */
+typedef int sl_known_fn(void *user, uint64_t origin, uint64_t position);
+
 /* Outcomes of produce. */
 enum { SL_MORE = 0, SL_END = 1 };
 
@@ -218,6 +228,17 @@ struct sl_stage {
 	int (*finish)(struct sl_context *ctx, void *shared, void *worker, bool complete);
 	void (*stop)(struct sl_context *ctx, void *shared, void *worker);
 	void (*close)(struct sl_context *ctx, void *shared);
+
+	/*
+	 * Sink: what any process of the stage has committed by now is on the disk when it returns. Called from another process, with nothing but
+	 * the options, while the stage writes on. NULL: what is committed is on the disk. 0 or negative errno.
+	 */
+	int (*sync)(struct sl_context *ctx, const void *shared);
+	/*
+	 * Sink that keeps the identities itself: tells where what it has of this run (sl_run) begins and ends, in each origin, after a power cut. As
+	 * sync, while nobody writes.
+	 */
+	int (*known)(struct sl_context *ctx, const void *shared, sl_known_fn *tell, void *user);
 
 	const struct sl_option *options; /* ends with a row whose name is NULL */
 };

@@ -2,7 +2,7 @@
 /*
  * See graph.h. The serialised form is an array:
  *
- *   [ version, name, file, drain_timeout, [ stage ... ], [ [upstream, port, downstream] ... ] ]
+ *   [ version, name, file, drain_timeout, sync_interval, [ stage ... ], [ [upstream, port, downstream] ... ] ]
  *
  * with a stage an array of the fields in the order of put_stage. What follows from the links (inputs, outputs, the
  * shape) does not travel; whoever decodes computes it.
@@ -80,6 +80,7 @@ int graph_encode(const struct graph *graph, struct sl_writer *out)
 	sl_put_cstr(out, graph->name);
 	sl_put_cstr(out, graph->file);
 	sl_put_int(out, graph->drain_timeout_ns);
+	sl_put_int(out, graph->sync_interval_ns);
 	sl_put_array(out, graph->stage_count);
 	for (uint32_t i = 0; i < graph->stage_count; i++)
 		put_stage(out, &graph->stages[i]);
@@ -93,6 +94,7 @@ static void put_meaning(struct sl_writer *out, const struct graph *graph)
 {
 	sl_put_cstr(out, graph->name);
 	sl_put_int(out, graph->drain_timeout_ns);
+	sl_put_int(out, graph->sync_interval_ns);
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		struct graph_stage stage = graph->stages[i];
 

@@ -71,6 +71,7 @@ struct graph {
 	const char *name;         /* of the pipeline */
 	const char *file;         /* absolute path of the config */
 	int64_t drain_timeout_ns; /* to settle what was read, at a stop or a reload */
+	int64_t sync_interval_ns; /* between points (state/point.h); 0: none are made */
 	struct graph_stage
 		*stages; /* in topological order: a stage stands behind all that it takes from */
 	uint32_t stage_count;
@@ -85,6 +86,8 @@ struct graph {
 int graph_encode(const struct graph *graph, struct sl_writer *out);
 /* Reads what graph_encode wrote; `data` is copied, so that nothing of it is borrowed. */
 int graph_decode(const char *data, size_t size, struct graph **ret_graph, struct err *err);
+/* From a file: as above, or -EBADMSG: it is empty. */
+int graph_read(int fd, struct graph **ret_graph, struct err *err);
 void graph_free(struct graph *graph);
 /* Do they mean the same? Where in which file it stands does not count. */
 bool graph_is_same(const struct graph *a, const struct graph *b);

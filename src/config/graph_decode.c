@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 
 #include "config/graph_room.h"
 
@@ -261,6 +263,8 @@ static int decode(
 	graph->file = get_text(r, &c, "file of the pipeline");
 	graph->drain_timeout_ns =
 		(int64_t)get_uint(r, &c, 1, INT64_MAX, "drain_timeout of the pipeline");
+	graph->sync_interval_ns =
+		(int64_t)get_uint(r, &c, 0, INT64_MAX, "sync_interval of the pipeline");
 	get_stages(r, next(r, &c, "stages"), graph);
 	get_links(r, next(r, &c, "links"), graph);
 	if (!r->wrong && !r->arena->error)
@@ -294,4 +298,22 @@ int graph_decode(const char *data, size_t size, struct graph **ret_graph, struct
 	room->arena = arena;
 	*ret_graph = &room->graph;
 	return 0;
+}
+
+int graph_read(int fd, struct graph **ret_graph, struct err *err)
+{
+	struct stat st;
+	void *data;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "cannot read the graph: %s", err_name(errno));
+	if (st.st_size == 0)
+		return err_set(err, -EBADMSG, "there is no graph");
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return err_set(err, -errno, "cannot map the graph: %s", err_name(errno));
+	r = graph_decode(data, (size_t)st.st_size, ret_graph, err);
+	(void)munmap(data, (size_t)st.st_size);
+	return r;
 }

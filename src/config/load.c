@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/units.h"
 #include "config/loader.h"
 #include "config/suggest.h"
 #include "config/syntax.h"
@@ -39,12 +40,13 @@ static void check_keys(struct loader *loader)
 		struct suggest suggest;
 
 		if (strcmp(key, "stages") == 0 || strcmp(key, "name") == 0 ||
-			strcmp(key, "drain_timeout") == 0)
+			strcmp(key, "drain_timeout") == 0 || strcmp(key, "sync_interval") == 0)
 			continue;
 		suggest_init(&suggest, key);
 		suggest_offer(&suggest, "stages");
 		suggest_offer(&suggest, "name");
 		suggest_offer(&suggest, "drain_timeout");
+		suggest_offer(&suggest, "sync_interval");
 		loader->has_slip =
 			loader->has_slip || (suggest.best && strcmp(suggest.best, "stages") == 0);
 		if (suggest.best)
@@ -103,27 +105,37 @@ static void resolve_name(struct loader *loader)
 	loader->name = name;
 }
 
-static const struct sl_option drain_timeout = {
-	.name = "drain_timeout",
-	.type = SL_TYPE_DURATION,
-	.fallback = "30s",
-	.example = "\"10s\"",
-	.min = NSEC_PER_MSEC,
-	.max = 365 * 24 * 3600 * NSEC_PER_SEC,
+/* Of the whole pipeline, into the loader. */
+static const struct sl_option durations[] = {
+	{ .name = "drain_timeout",
+		.type = SL_TYPE_DURATION,
+		.offset = offsetof(struct loader, drain_timeout_ns),
+		.fallback = "30s",
+		.example = "\"10s\"",
+		.min = NSEC_PER_MSEC,
+		.max = 365 * 24 * 3600 * NSEC_PER_SEC },
+	/* 0: never. */
+	{ .name = "sync_interval",
+		.type = SL_TYPE_DURATION,
+		.offset = offsetof(struct loader, sync_interval_ns),
+		.fallback = "5s",
+		.example = "\"1s\"",
+		.min = 0,
+		.max = 24 * 3600 * NSEC_PER_SEC },
 };
 
-static void resolve_drain_timeout(struct loader *loader)
+static void resolve_duration(struct loader *loader, const struct sl_option *option)
 {
-	const config_setting_t *setting = config_lookup(&loader->config, drain_timeout.name);
+	const config_setting_t *setting = config_lookup(&loader->config, option->name);
+	int64_t *duration = (int64_t *)(void *)((char *)loader + option->offset);
 	struct sl_writer value;
 
-	loader->drain_timeout_ns = 30 * NSEC_PER_SEC;
+	(void)units_parse_duration(option->fallback, duration);
 	if (!setting)
 		return;
 	sl_writer_init(&value);
-	if (convert_option(loader, &drain_timeout, setting, &value))
-		(void)sl_get_int(
-			(struct sl_value){ value.data, value.size }, &loader->drain_timeout_ns);
+	if (convert_option(loader, option, setting, &value))
+		(void)sl_get_int((struct sl_value){ value.data, value.size }, duration);
 	sl_writer_fini(&value);
 }
 
@@ -220,6 +232,7 @@ static int make_graph(struct loader *loader, struct graph **ret_graph, struct er
 	struct graph graph = {
 		.name = loader->name,
 		.drain_timeout_ns = loader->drain_timeout_ns,
+		.sync_interval_ns = loader->sync_interval_ns,
 		.file = file ? arena_copy(&loader->arena, file, strlen(file)) : loader->text.path,
 		.stages = arena_alloc_array(
 			&loader->arena, loader->draft_count, sizeof(*graph.stages)),
@@ -264,7 +277,8 @@ static int load(struct loader *loader, const char *path, struct graph **ret_grap
 		return r;
 	check_keys(loader);
 	resolve_name(loader);
-	resolve_drain_timeout(loader);
+	for (size_t i = 0; i < sizeof(durations) / sizeof(durations[0]); i++)
+		resolve_duration(loader, &durations[i]);
 	resolve_stages(loader);
 	wire_stages(loader);
 	rules_check(loader);

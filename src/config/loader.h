@@ -57,6 +57,7 @@ struct loader {
 	config_t config;
 	const char *name; /* of the pipeline */
 	int64_t drain_timeout_ns;
+	int64_t sync_interval_ns;
 	bool has_slip; /* a key at the top that seems to mean `stages` */
 	struct draft *drafts;
 	uint32_t draft_count;

@@ -308,6 +308,18 @@ bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret
 	return r > 0 || place.position > 0;
 }
 
+/* As above. */
+uint64_t sl_bound(struct sl_context *ctx, uint64_t origin, uint64_t position)
+{
+	struct callback *callback = callback_of(ctx);
+	uint64_t bound = 0;
+
+	if (callback->host->keeper &&
+		keeper_bound(callback->host->keeper, origin, position, &bound, &callback->err) < 0)
+		callback->must_stop = true;
+	return bound;
+}
+
 int sl_checkpoint_begin(
 	struct sl_context *ctx, const struct sl_origin *origin, struct sl_origin *ret)
 {

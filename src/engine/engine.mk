@@ -15,6 +15,7 @@ libengine_a_SOURCES = \
 	src/engine/memory.c src/engine/memory.h \
 	src/engine/modules.c src/engine/modules.h \
 	src/engine/output.c src/engine/output.h \
+	src/engine/points.c src/engine/points.h \
 	src/engine/pump.c src/engine/pump.h \
 	src/engine/quarantine.c src/engine/quarantine.h \
 	src/engine/registry.c src/engine/registry.h \

@@ -61,26 +61,10 @@ static int receive_start(int words, struct start *start)
 	return r < 0 ? r : 0;
 }
 
-static int map_graph(int fd, struct graph **ret_graph, struct err *err)
-{
-	struct stat st;
-	void *data;
-	int r;
-
-	if (fstat(fd, &st) < 0)
-		return err_set(err, -errno, "cannot read the graph: %s", err_name(errno));
-	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return err_set(err, -errno, "cannot map the graph: %s", err_name(errno));
-	r = graph_decode(data, (size_t)st.st_size, ret_graph, err);
-	(void)munmap(data, (size_t)st.st_size);
-	return r;
-}
-
 static int host_init(
 	struct host *host, const struct start *start, struct graph **ret_graph, struct err *err)
 {
-	int r = map_graph(start->graph_fd, ret_graph, err);
+	int r = graph_read(start->graph_fd, ret_graph, err);
 
 	if (r < 0)
 		return r;

@@ -30,6 +30,7 @@ struct keeper {
 	pthread_t thread;
 	bool has_thread;
 	bool is_held_up; /* the thread's: said */
+	bool has_bounds; /* constant */
 
 	pthread_mutex_t lock; /* of all below, and of taking and freeing slots */
 	pthread_cond_t wake;
@@ -210,6 +211,9 @@ static int make(struct keeper *keeper, struct err *err)
 		r = checkpoint_open(host->state, stage, host->instance, host->series,
 			host->graph->shape, &keeper->reader, err);
 	if (r == 0)
+		r = checkpoint_has_bounds(keeper->reader, err);
+	keeper->has_bounds = r > 0;
+	if (r >= 0)
 		r = checkpoint_counts(keeper->checkpoint, host->run, &keeper->head, keeper->totals,
 			keeper->cells, err);
 	if (r < 0)
@@ -454,6 +458,14 @@ int keeper_place(struct keeper *keeper, uint64_t origin, struct sl_place *ret, s
 	if (r > 0)
 		*ret = place_of(&place);
 	return r;
+}
+
+int keeper_bound(
+	struct keeper *keeper, uint64_t origin, uint64_t position, uint64_t *ret, struct err *err)
+{
+	*ret = 0;
+	return keeper->has_bounds ? checkpoint_bound(keeper->reader, origin, position, ret, err)
+				  : 0;
 }
 
 static struct sl_origin origin_of(const struct checkpoint_origin *from)

@@ -79,10 +79,15 @@ int memory_keep(struct callback *callback, const struct job *uncommitted)
 int memory_started(struct callback *callback)
 {
 	struct memory *memory = callback->memory;
+	bool is_first = !memory->recalled;
+	int r;
 
 	free(memory->recalled);
 	memory->recalled = NULL;
-	return memory->has_mark ? memory_keep(callback, NULL) : 0;
+	if (!memory->has_mark)
+		return 0;
+	r = memory_keep(callback, NULL);
+	return r == 0 && is_first ? committed_sync(memory->store, &callback->err) : r;
 }
 
 static bool is_same(const struct batch_id *a, const struct batch_id *b)
@@ -116,16 +121,6 @@ int memory_recognise(struct callback *callback, const struct job *uncommitted, s
 	job->dead = dead;
 	job->consumed = head->count - dead;
 	return written ? MEMORY_WRITTEN : MEMORY_COMMITTED;
-}
-
-int memory_finished(struct callback *callback)
-{
-	const struct host *host = callback->host;
-
-	/* Another instance may have a late copy before it still. The next run forgets them. */
-	if (host->stage->processes > 1)
-		return 0;
-	return committed_forget(callback->memory->store, host->run, &callback->err);
 }
 
 void memory_fini(struct memory *memory)

@@ -23,14 +23,12 @@ enum memory_known { MEMORY_NEW, MEMORY_WRITTEN, MEMORY_COMMITTED };
 
 /* All: negative errno with callback->err. Before start: what a predecessor remembered is there for sl_recall. */
 int memory_open(struct memory *memory, struct callback *callback);
-/* After start: what it said there holds from now on. */
+/* After start: what it said there holds from now on, the first time also over a power cut. */
 int memory_started(struct callback *callback);
 /* An enum memory_known; unless it is new, the job's counts are set. `uncommitted`: jobs written since the last commit, linked by next_in_list. */
 int memory_recognise(struct callback *callback, const struct job *uncommitted, struct job *job);
 /* The stage has committed what these jobs wrote. */
 int memory_keep(struct callback *callback, const struct job *uncommitted);
-/* After finish: no batch will come again. */
-int memory_finished(struct callback *callback);
 void memory_fini(struct memory *memory);
 
 #endif

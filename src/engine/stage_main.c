@@ -19,6 +19,7 @@
 #include "config/report.h"
 #include "engine/host.h"
 #include "engine/letters.h"
+#include "engine/points.h"
 #include "engine/registry.h"
 
 enum {
@@ -36,6 +37,9 @@ enum {
 	OPT_LAST,
 	OPT_WHOLE,
 	OPT_INSTANCE,
+	OPT_POINT,
+	OPT_RUN,
+	OPT_SERIES,
 	OPT_RUNTIME,
 	OPT_GRAPH_FD,
 	OPT_HELP,
@@ -58,6 +62,9 @@ static const struct option options[] = {
 	{ "last",      required_argument, NULL, OPT_LAST },
 	{ "whole",     no_argument,       NULL, OPT_WHOLE },
 	{ "instance",  required_argument, NULL, OPT_INSTANCE },
+	{ "point",     required_argument, NULL, OPT_POINT },
+	{ "run",       required_argument, NULL, OPT_RUN },
+	{ "series",    required_argument, NULL, OPT_SERIES },
 	{ "runtime",   required_argument, NULL, OPT_RUNTIME },
 	{ "graph-fd",  required_argument, NULL, OPT_GRAPH_FD },
 	{ "help",      no_argument,       NULL, OPT_HELP },
@@ -78,6 +85,9 @@ static const char usage[] =
 	"  --page STAGE                                  its option table, as markdown\n"
 	"  --built-in                                    with these: as if there were no modules\n"
 	"  --dead ACTION --state DIR [--stage STAGE] [--id N] [--last N] [--whole]   dead letters\n"
+	"  --point make|restore --state DIR --run N --series N --graph-fd N   what survives a "
+	"power "
+	"cut\n"
 	"  --help, --version\n";
 
 struct request {
@@ -87,6 +97,8 @@ struct request {
 	int graph_fd;
 	bool is_built_in;
 	const char *state;
+	uint64_t run;
+	uint64_t series;
 	struct dead_choice choice;
 };
 
@@ -171,6 +183,9 @@ static int answer(const struct request *request)
 	case OPT_DEAD:
 		return letters_answer(
 			request->argument, request->state ? request->state : ".", &request->choice);
+	case OPT_POINT:
+		return points_answer(request->argument, request->state ? request->state : ".",
+			request->run, request->series, request->graph_fd);
 	case OPT_HELP:
 		(void)fputs(usage, stdout);
 		return EXIT_SUCCESS;
@@ -183,7 +198,7 @@ static int answer(const struct request *request)
 	}
 }
 
-/* Which dead letters. */
+/* Which dead letters, or which point. */
 static bool take_choice(struct request *request, int c)
 {
 	switch (c) {
@@ -201,6 +216,12 @@ static bool take_choice(struct request *request, int c)
 		return true;
 	case OPT_WHOLE:
 		request->choice.is_whole = true;
+		return true;
+	case OPT_RUN:
+		request->run = strtoull(optarg, NULL, 16);
+		return true;
+	case OPT_SERIES:
+		request->series = strtoull(optarg, NULL, 16);
 		return true;
 	default:
 		return false;

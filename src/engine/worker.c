@@ -665,8 +665,6 @@ static int end(struct worker *worker)
 	if (host->impl->finish)
 		r = host->impl->finish(
 			&worker->callback.context, host->shared, worker->own, crew->is_complete);
-	if (r == 0 && worker->callback.memory)
-		r = memory_finished(&worker->callback);
 	if (r == 0 && host->impl->stop)
 		host->impl->stop(&worker->callback.context, host->shared, worker->own);
 	task_check_left_by(&worker->callback.context, "stop");

@@ -19,16 +19,41 @@ static const char *const steps[] = {
 	" shape INTEGER NOT NULL, head INTEGER NOT NULL, cells BLOB NOT NULL, PRIMARY KEY (stage, "
 	"instance))",
 	"ALTER TABLE origins ADD COLUMN mark INTEGER NOT NULL DEFAULT 0",
+	/* The slots of points (point.h), and where cuts must not reach over. */
+	"CREATE TABLE point_origins (slot INTEGER NOT NULL, stage TEXT NOT NULL, origin INTEGER "
+	"NOT NULL,"
+	" series INTEGER NOT NULL, position INTEGER NOT NULL, line INTEGER NOT NULL, is_done "
+	"INTEGER NOT NULL,"
+	" name TEXT, changed TEXT NOT NULL, mark INTEGER NOT NULL, PRIMARY KEY (slot, stage, "
+	"origin)) WITHOUT ROWID;"
+	"CREATE TABLE point_counts (slot INTEGER NOT NULL, stage TEXT NOT NULL, instance INTEGER "
+	"NOT NULL,"
+	" run INTEGER NOT NULL, shape INTEGER NOT NULL, head INTEGER NOT NULL, cells BLOB NOT NULL,"
+	" PRIMARY KEY (slot, stage, instance));"
+	"CREATE TABLE bounds (origin INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY "
+	"(origin, position)) WITHOUT ROWID",
 };
 
-static const struct store_kind kind = {
+const struct store_kind checkpoint_kind = {
 	.name = "checkpoints.db",
 	.what = "checkpoints",
 	.steps = steps,
 	.step_count = sizeof(steps) / sizeof(steps[0]),
 };
 
-enum statement { GET, FIND, NEXT, BEGIN, COUNTS, PUT, PUT_COUNTS, FORGET, STATEMENT_COUNT };
+enum statement {
+	GET,
+	FIND,
+	NEXT,
+	BEGIN,
+	COUNTS,
+	PUT,
+	PUT_COUNTS,
+	FORGET,
+	HAS_BOUNDS,
+	BOUND,
+	STATEMENT_COUNT
+};
 
 static const char *const texts[STATEMENT_COUNT] = {
 	[GET] = "SELECT position, line, is_done, mark FROM origins WHERE stage = ?1 AND origin = "
@@ -51,6 +76,9 @@ static const char *const texts[STATEMENT_COUNT] = {
 		"is_done = ?6, name = coalesce(?7, name), mark = ?8, changed = datetime()",
 	[PUT_COUNTS] = "INSERT OR REPLACE INTO counts VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[FORGET] = "DELETE FROM origins WHERE stage = ?1 AND series <> ?2",
+	[HAS_BOUNDS] = "SELECT 1 FROM bounds WHERE ?1 <> '' LIMIT 1",
+	[BOUND] = "SELECT position FROM bounds WHERE ?1 <> '' AND origin = ?2 AND position > ?3 "
+		  "ORDER BY position LIMIT 1",
 };
 
 struct checkpoint {
@@ -76,11 +104,11 @@ int checkpoint_open(const char *state, const char *stage, uint32_t instance, uin
 	c->instance = instance;
 	c->series = series;
 	c->shape = shape;
-	r = store_open(state, &kind, true, &c->db, err);
+	r = store_open(state, &checkpoint_kind, true, &c->db, err);
 	for (int i = 0; i < STATEMENT_COUNT && r == 0; i++)
 		if (sqlite3_prepare_v3(c->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
 			    &c->statements[i], NULL) != SQLITE_OK)
-			r = store_error(c->db, &kind, err);
+			r = store_error(c->db, &checkpoint_kind, err);
 	if (r < 0) {
 		checkpoint_close(c);
 		return r;
@@ -122,7 +150,7 @@ static int step(struct checkpoint *c, sqlite3_stmt *statement, struct err *err)
 	if (code == SQLITE_ROW)
 		return 1;
 	(void)sqlite3_reset(statement);
-	return code == SQLITE_DONE ? 0 : store_error(c->db, &kind, err);
+	return code == SQLITE_DONE ? 0 : store_error(c->db, &checkpoint_kind, err);
 }
 
 int checkpoint_get(
@@ -228,6 +256,29 @@ int checkpoint_begin(struct checkpoint *c, const struct checkpoint_origin *origi
 	return put_origin(c, BEGIN, origin, err);
 }
 
+int checkpoint_has_bounds(struct checkpoint *c, struct err *err)
+{
+	sqlite3_stmt *statement = prepare(c, HAS_BOUNDS);
+	int r = step(c, statement, err);
+
+	(void)sqlite3_reset(statement);
+	return r;
+}
+
+int checkpoint_bound(
+	struct checkpoint *c, uint64_t origin, uint64_t position, uint64_t *ret, struct err *err)
+{
+	sqlite3_stmt *statement = prepare(c, BOUND);
+	int r;
+
+	bind(statement, 2, origin);
+	bind(statement, 3, position);
+	r = step(c, statement, err);
+	*ret = r > 0 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+	(void)sqlite3_reset(statement);
+	return r < 0 ? r : 0;
+}
+
 static int forget_others(struct checkpoint *c, struct err *err)
 {
 	sqlite3_stmt *statement = prepare(c, FORGET);
@@ -262,10 +313,10 @@ int checkpoint_put(struct checkpoint *c, uint64_t run, const struct checkpoint_o
 	int r;
 
 	if (sqlite3_exec(c->db, "BEGIN IMMEDIATE", NULL, NULL, NULL) != SQLITE_OK)
-		return store_error(c->db, &kind, err);
+		return store_error(c->db, &checkpoint_kind, err);
 	r = put_all(c, run, origins, origin_count, head, cells, cell_count, err);
 	if (r == 0 && sqlite3_exec(c->db, "COMMIT", NULL, NULL, NULL) != SQLITE_OK)
-		r = store_error(c->db, &kind, err);
+		r = store_error(c->db, &checkpoint_kind, err);
 	if (r < 0)
 		(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
 	c->has_forgotten = c->has_forgotten || r == 0;

@@ -12,6 +12,10 @@
 #include <stdint.h>
 
 #include "base/err.h"
+#include "state/store.h"
+
+extern const struct store_kind
+	checkpoint_kind; /* for point.c, which reads and writes the whole of it */
 
 struct checkpoint;
 
@@ -45,6 +49,11 @@ int checkpoint_next(struct checkpoint *checkpoint, const uint64_t *after,
 /* Keeps an origin of which nothing is known yet. 0, also when something is; negative errno. */
 int checkpoint_begin(
 	struct checkpoint *checkpoint, const struct checkpoint_origin *origin, struct err *err);
+/* Are there bounds (point.h)? 1, 0; negative errno. */
+int checkpoint_has_bounds(struct checkpoint *checkpoint, struct err *err);
+/* The next one of that origin above a position; 0: none. 0 or negative errno. */
+int checkpoint_bound(struct checkpoint *checkpoint, uint64_t origin, uint64_t position,
+	uint64_t *ret, struct err *err);
 /*
  * What the instance knows of that run: 1, *ret_head and the `cells`; 0: nothing. Counts of a graph of another shape are left out.
  */

@@ -3,6 +3,7 @@
 #include "state/committed.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,17 +16,32 @@ static const char *const steps[] = {
 	" start INTEGER NOT NULL, stop INTEGER NOT NULL, dead INTEGER NOT NULL,"
 	" PRIMARY KEY (run, origin, path, start)) WITHOUT ROWID;"
 	"CREATE TABLE marks (instance INTEGER PRIMARY KEY, run INTEGER NOT NULL, mark BLOB)",
+	/* `first`: the mark with which the run began. The slots of points (point.h). */
+	"ALTER TABLE marks ADD COLUMN first BLOB;"
+	"CREATE TABLE point_batches (slot INTEGER NOT NULL, run INTEGER NOT NULL, origin INTEGER "
+	"NOT NULL,"
+	" path INTEGER NOT NULL, start INTEGER NOT NULL, stop INTEGER NOT NULL, dead INTEGER NOT "
+	"NULL,"
+	" PRIMARY KEY (slot, run, origin, path, start)) WITHOUT ROWID;"
+	"CREATE TABLE point_marks (slot INTEGER NOT NULL, instance INTEGER NOT NULL, run INTEGER "
+	"NOT NULL, mark BLOB,"
+	" PRIMARY KEY (slot, instance))",
 };
 
-enum statement { HAS, ADD, RAISE, PASS, MARK, RECALL, FORGET, STATEMENT_COUNT };
+enum statement { HAS, ADD, RAISE, PASS, MARK, RECALL, STATEMENT_COUNT };
 
 /*
  * The row of an origin with path 0 and start 0 is its floor: whatever ends below that was committed, and is forgotten. Without it a late copy
  * of what is forgotten would be taken for new.
  */
 static const char *const texts[STATEMENT_COUNT] = {
-	[HAS] = "SELECT dead FROM batches WHERE run = ?1 AND origin = ?2 AND path = ?3 AND start = "
-		"?4 UNION ALL SELECT 0 FROM batches WHERE run = ?1 AND origin = ?2 AND path = 0 "
+	/* The names of a path do not overlap, so only the last one that begins early enough can hold the batch. */
+	[HAS] = "SELECT iif(start = ?4 AND stop = ?5, dead, 0) FROM (SELECT start, stop, dead FROM "
+		"batches "
+		"WHERE run = ?1 AND origin = ?2 AND path = ?3 AND start <= ?4 ORDER BY start DESC "
+		"LIMIT 1) WHERE "
+		"stop >= ?5 UNION ALL SELECT 0 FROM batches WHERE run = ?1 AND origin = ?2 AND "
+		"path = 0 "
 		"AND start = 0 AND stop >= ?5",
 	[ADD] = "INSERT OR IGNORE INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[RAISE] =
@@ -33,19 +49,30 @@ static const char *const texts[STATEMENT_COUNT] = {
 		"start) DO UPDATE SET stop = max(stop, excluded.stop)",
 	[PASS] =
 		"DELETE FROM batches WHERE run <> ?1 OR (origin = ?2 AND stop <= ?3 AND path <> 0)",
-	[MARK] = "INSERT INTO marks VALUES (?1, ?2, ?3) ON CONFLICT (instance) DO UPDATE SET run = "
-		 "?2, "
-		 "mark = ?3",
+	[MARK] = "INSERT INTO marks VALUES (?1, ?2, ?3, ?3) ON CONFLICT (instance) DO UPDATE SET "
+		 "run = "
+		 "?2, mark = ?3, first = iif(run = ?2, first, ?3)",
 	[RECALL] = "SELECT mark FROM marks WHERE instance = ?1 AND run = ?2",
-	[FORGET] = "DELETE FROM batches WHERE run = ?1",
 };
 
 struct committed {
-	char name[96];
+	char state[PATH_MAX];
+	char name[COMMITTED_NAME_MAX];
 	struct store_kind kind;
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
+
+struct store_kind committed_kind(const char *stage, char name[COMMITTED_NAME_MAX])
+{
+	(void)snprintf(name, COMMITTED_NAME_MAX, "committed.%.64s.db", stage);
+	return (struct store_kind){
+		.name = name,
+		.what = "names of what was committed",
+		.steps = steps,
+		.step_count = sizeof(steps) / sizeof(steps[0]),
+	};
+}
 
 int committed_open(const char *state, const char *stage, struct committed **ret, struct err *err)
 {
@@ -54,13 +81,8 @@ int committed_open(const char *state, const char *stage, struct committed **ret,
 
 	if (!c)
 		return err_set(err, -ENOMEM, "no memory");
-	(void)snprintf(c->name, sizeof(c->name), "committed.%.64s.db", stage);
-	c->kind = (struct store_kind){
-		.name = c->name,
-		.what = "names of what was committed",
-		.steps = steps,
-		.step_count = sizeof(steps) / sizeof(steps[0]),
-	};
+	(void)snprintf(c->state, sizeof(c->state), "%s", state);
+	c->kind = committed_kind(stage, c->name);
 	r = store_open(state, &c->kind, true, &c->db, err);
 	for (int i = 0; i < STATEMENT_COUNT && r == 0; i++)
 		if (sqlite3_prepare_v3(c->db, texts[i], -1, SQLITE_PREPARE_PERSISTENT,
@@ -198,8 +220,7 @@ int committed_recall(struct committed *c, uint64_t run_number, uint32_t instance
 	return *ret_mark ? 1 : err_set(err, -ENOMEM, "no memory");
 }
 
-int committed_forget(struct committed *c, uint64_t run_number, struct err *err)
+int committed_sync(struct committed *c, struct err *err)
 {
-	BIND(c, FORGET, run_number);
-	return step(c, FORGET, err);
+	return store_sync(c->state, c->name, err);
 }

@@ -12,13 +12,21 @@
 
 #include "base/err.h"
 #include "record/batch.h"
+#include "state/store.h"
 
 struct committed;
+
+/* What the stage's store is; its name is written into `name`. For point.c, which reads and writes the whole of it. */
+#define COMMITTED_NAME_MAX 96
+struct store_kind committed_kind(const char *stage, char name[COMMITTED_NAME_MAX]);
 
 int committed_open(const char *state, const char *stage, struct committed **ret, struct err *err);
 void committed_close(struct committed *committed);
 
-/* 1: it is committed, with *ret_dead of its records given up (0 when its name is forgotten); 0; negative errno. */
+/*
+ * 1: it is committed, with *ret_dead of its records given up (0 when its name is forgotten, or it was a part of a larger one, which a source may
+ * cut otherwise after a power cut); 0; negative errno.
+ */
 int committed_has(struct committed *committed, const struct batch_id *id, uint64_t *ret_dead,
 	struct err *err);
 
@@ -36,10 +44,7 @@ int committed_end(struct committed *committed, uint64_t run, uint32_t instance, 
 /* 1: the instance's mark of that run, malloc()ed; 0: there is none; negative errno. */
 int committed_recall(struct committed *committed, uint64_t run, uint32_t instance, void **ret_mark,
 	size_t *ret_size, struct err *err);
-/*
- * No batch of the run will come again: its names are forgotten. Marks stay: for a successor of a process that dies before it could say that it
- * has ended, what is done must not be begun anew; and who goes on with a run that was stopped goes on at the mark.
- */
-int committed_forget(struct committed *committed, uint64_t run, struct err *err);
+/* What was written by now, in the memory of the kernel only, is safe from a power cut. */
+int committed_sync(struct committed *committed, struct err *err);
 
 #endif

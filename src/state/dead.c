@@ -18,7 +18,7 @@ static const char *const steps[] = {
 	" record BLOB, UNIQUE (run, origin, start, path, stage, place))",
 };
 
-static const struct store_kind kind = {
+const struct store_kind dead_kind = {
 	.name = "dead.db",
 	.what = "dead letters",
 	.steps = steps,
@@ -55,7 +55,7 @@ int dead_open(const char *state, bool may_make, struct dead **ret_dead, struct e
 
 	if (!dead)
 		return err_set(err, -ENOMEM, "no memory");
-	r = store_open(state, &kind, may_make, &dead->db, err);
+	r = store_open(state, &dead_kind, may_make, &dead->db, err);
 	if (r < 0) {
 		free(dead);
 		return r;
@@ -111,7 +111,8 @@ static void bind_choice(sqlite3_stmt *statement, const struct dead_choice *choic
 /* Done with it; the code of its last step, as an errno. */
 static int done(struct dead *dead, sqlite3_stmt *statement, int code, struct err *err)
 {
-	int r = code == SQLITE_DONE || code == SQLITE_ROW ? 0 : store_error(dead->db, &kind, err);
+	int r = code == SQLITE_DONE || code == SQLITE_ROW ? 0
+							  : store_error(dead->db, &dead_kind, err);
 
 	(void)sqlite3_reset(statement);
 	(void)sqlite3_clear_bindings(statement);
@@ -124,7 +125,7 @@ int dead_put(struct dead *dead, const struct dead_letter *letter, struct err *er
 	int r;
 
 	if (!s)
-		return store_error(dead->db, &kind, err);
+		return store_error(dead->db, &dead_kind, err);
 	bind_name(s, &letter->in, letter->stage, letter->index);
 	(void)sqlite3_bind_int64(s, 7, letter->attempts);
 	(void)sqlite3_bind_int64(s, 8, letter->time);
@@ -144,7 +145,7 @@ int dead_has(struct dead *dead, const struct batch_id *in, const char *stage, ui
 	int code, r;
 
 	if (!s)
-		return store_error(dead->db, &kind, err);
+		return store_error(dead->db, &dead_kind, err);
 	bind_name(s, in, stage, index);
 	code = sqlite3_step(s);
 	r = done(dead, s, code, err);
@@ -180,7 +181,7 @@ int dead_walk(struct dead *dead, const struct dead_choice *choice, int64_t after
 	int code, r;
 
 	if (!s)
-		return store_error(dead->db, &kind, err);
+		return store_error(dead->db, &dead_kind, err);
 	bind_choice(s, choice);
 	(void)sqlite3_bind_int64(s, 5, after);
 	while ((code = sqlite3_step(s)) == SQLITE_ROW && answer == 0) {
@@ -199,7 +200,7 @@ int64_t dead_purge(struct dead *dead, const struct dead_choice *choice, struct e
 	int r;
 
 	if (!s)
-		return store_error(dead->db, &kind, err);
+		return store_error(dead->db, &dead_kind, err);
 	bind_choice(s, choice);
 	r = done(dead, s, sqlite3_step(s), err);
 	return r < 0 ? r : sqlite3_changes64(dead->db);

@@ -13,6 +13,9 @@
 
 #include "base/err.h"
 #include "record/batch.h"
+#include "state/store.h"
+
+extern const struct store_kind dead_kind;
 
 struct dead;
 

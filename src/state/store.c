@@ -3,6 +3,7 @@
 #include "state/store.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -170,4 +171,31 @@ int store_open(const char *folder, const struct store_kind *kind, bool may_make,
 	}
 	*ret_db = db;
 	return 0;
+}
+
+/* 0, also when there is no such file. */
+static int sync_file(const char *path, int flags)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	int r;
+
+	if (fd < 0)
+		return errno == ENOENT ? 0 : -errno;
+	r = fsync(fd) < 0 ? -errno : 0;
+	(void)close(fd);
+	return r;
+}
+
+/* Not the database itself: closing it would take SQLite's locks from this process; and SQLite syncs it before it lets go of the WAL. */
+int store_sync(const char *folder, const char *name, struct err *err)
+{
+	char path[PATH_MAX];
+	int r;
+
+	if (snprintf(path, sizeof(path), "%s/%s-wal", folder, name) >= (int)sizeof(path))
+		return err_set(err, -ENAMETOOLONG, "%s: the path is too long", folder);
+	r = sync_file(path, 0);
+	if (r == 0)
+		r = sync_file(folder, O_DIRECTORY);
+	return r < 0 ? err_set(err, r, "cannot sync %s: %s", path, err_name(r)) : 0;
 }

@@ -82,22 +82,6 @@ static int ask_about(
 	return err_set(err, -ECHILD, "the check of %s did not end well (status %d)", file, status);
 }
 
-static int read_graph(int fd, struct graph **ret_graph, struct err *err)
-{
-	struct stat st;
-	void *data;
-	int r;
-
-	if (fstat(fd, &st) < 0 || st.st_size == 0)
-		return err_set(err, -EBADMSG, "the check gave no graph");
-	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return err_set(err, -errno, "cannot map the graph: %s", err_name(errno));
-	r = graph_decode(data, (size_t)st.st_size, ret_graph, err);
-	(void)munmap(data, (size_t)st.st_size);
-	return r;
-}
-
 /* --- the folders -------------------------------------------------------------------------------- */
 
 static int compose(char *path, const char *folder, const char *middle, const char *name)
@@ -265,7 +249,7 @@ int plan_make(const char *file, const char *state, const char *runtime, struct p
 		return err_set(err, -errno, "no memory file: %s", err_name(errno));
 	r = ask_about("--check", file, runtime, graph_fd, err);
 	if (r == 0)
-		r = read_graph(graph_fd, &plan.graph, err);
+		r = graph_read(graph_fd, &plan.graph, err);
 	if (r < 0)
 		return r;
 	if (find_state(&plan, state) < 0 ||

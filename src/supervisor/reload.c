@@ -165,6 +165,7 @@ bool reload_swap(struct supervisor *s)
 		return false;
 	s->reload.next = NULL;
 	forget(&s->reload);
+	points_stop(s);
 	family_fini(s);
 	graph_free(s->plan->graph);
 	s->plan->graph = next;
@@ -174,6 +175,7 @@ bool reload_swap(struct supervisor *s)
 		return true;
 	}
 	family_start(s);
+	points_start(s);
 	tell(s, LOG_LEVEL_INFO, "reloaded");
 	return true;
 }

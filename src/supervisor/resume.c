@@ -3,6 +3,7 @@
 #include "supervisor/resume.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
@@ -20,6 +21,7 @@ struct last {
 	uint64_t run;
 	uint64_t series;
 	char begun[40];
+	char boot[40]; /* "" in a file of an older version */
 };
 
 static int path_of(const struct plan *plan, const char *name, char *path)
@@ -51,12 +53,13 @@ static int read_last(const struct plan *plan, struct last *ret, struct err *err)
 		return errno == ENOENT
 			       ? 0
 			       : err_set(err, -errno, "cannot read %s: %s", path, err_name(errno));
-	found = fscanf(file, "run %" SCNx64 "\nseries %" SCNx64 "\nhow %15s\nbegun %39[^\n]",
-		&last.run, &last.series, how, last.begun);
+	found = fscanf(file,
+		"run %" SCNx64 "\nseries %" SCNx64 "\nhow %15s\nbegun %39[^\n]\nboot %39s",
+		&last.run, &last.series, how, last.begun, last.boot);
 	(void)fclose(file);
-	if (found == 4)
+	if (found >= 4)
 		last.how = how_of(how);
-	if (found != 4 || last.how == HOW_COUNT || last.how == NONE)
+	if (found < 4 || last.how == HOW_COUNT || last.how == NONE)
 		return err_set(err, -EBADMSG,
 			"%s, which names the last run, is damaged: remove it, and say "
 			"--from-start to begin anew, or --resume to go on where the checkpoints "
@@ -64,6 +67,17 @@ static int read_last(const struct plan *plan, struct last *ret, struct err *err)
 			path);
 	*ret = last;
 	return 0;
+}
+
+/* What was renamed in it stays so. */
+static bool sync_folder(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	bool is_synced = fd >= 0 && fsync(fd) == 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return is_synced;
 }
 
 /* The old one or the whole new one, also after a power cut. */
@@ -78,13 +92,26 @@ static int write_last(const struct plan *plan, const struct last *last, struct e
 	file = fopen(next, "we");
 	if (!file)
 		return err_set(err, -errno, "cannot write %s: %s", next, err_name(errno));
-	(void)fprintf(file, "run %016" PRIx64 "\nseries %016" PRIx64 "\nhow %s\nbegun %s\n",
-		last->run, last->series, how_names[last->how], last->begun);
+	(void)fprintf(file,
+		"run %016" PRIx64 "\nseries %016" PRIx64 "\nhow %s\nbegun %s\nboot %s\n", last->run,
+		last->series, how_names[last->how], last->begun, last->boot);
 	is_written = fflush(file) == 0 && fsync(fileno(file)) == 0;
-	if (fclose(file) != 0 || !is_written || rename(next, path) < 0)
+	if (fclose(file) != 0 || !is_written || rename(next, path) < 0 || !sync_folder(plan->state))
 		return err_set(err, errno ? -errno : -EIO, "cannot write %s: %s", path,
 			err_name(errno ? errno : EIO));
 	return 0;
+}
+
+/* Of the kernel, since it was started. */
+static void read_boot(char *text, size_t size)
+{
+	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+
+	if (!file || !fgets(text, (int)size, file))
+		(void)snprintf(text, size, "unknown");
+	text[strcspn(text, "\n")] = '\0';
+	if (file)
+		(void)fclose(file);
 }
 
 uint64_t resume_random(void)
@@ -153,10 +180,13 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 	size_t note_size, struct err *err)
 {
 	struct last last, next;
+	char boot[40];
 	int r;
 
+	read_boot(boot, sizeof(boot));
 	ret_note[0] = '\0';
 	ret->is_resumed = false;
+	ret->must_go_back = false;
 	if (mode == RESUME_APART) {
 		ret->run = resume_random();
 		ret->series = ret->run;
@@ -166,9 +196,24 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 	if (r < 0 && mode != RESUME_NEVER)
 		return r;
 	next = decide(plan, mode, &last, &ret->is_resumed, ret_note, note_size);
+	/* What it had written when the machine went down may be lost, here and there. The file says so until that is mended. */
+	ret->must_go_back = last.how == RUNNING && next.series == last.series && last.boot[0] &&
+			    strcmp(last.boot, boot) != 0;
+	(void)snprintf(next.boot, sizeof(next.boot), "%s", ret->must_go_back ? last.boot : boot);
 	ret->run = next.run;
 	ret->series = next.series;
 	return write_last(plan, &next, err);
+}
+
+int resume_went_back(const struct plan *plan, const struct resume *resume, struct err *err)
+{
+	struct last last;
+	int r = read_last(plan, &last, err);
+
+	if (r < 0 || last.run != resume->run)
+		return r;
+	read_boot(last.boot, sizeof(last.boot));
+	return write_last(plan, &last, err);
 }
 
 int resume_end(

@@ -21,14 +21,17 @@ enum resume_mode {
 
 struct resume {
 	uint64_t run;
-	uint64_t series;   /* the number of its first run */
-	bool is_resumed;   /* the run was begun before */
+	uint64_t series; /* the number of its first run */
+	bool is_resumed; /* the run was begun before */
+	bool must_go_back; /* ... and the machine was started anew since: to the last point (state/point.h) */
 	bool accept_mixed; /* given by the caller */
 };
 
 /* `ret_note`: what to tell a person, "" for nothing. 0 or negative errno. */
 int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *ret, char *ret_note,
 	size_t note_size, struct err *err);
+/* It has: the next start needs not. */
+int resume_went_back(const struct plan *plan, const struct resume *resume, struct err *err);
 /* The run has come to its end, or was stopped with all settled. After a failure it is not called. */
 int resume_end(
 	const struct plan *plan, const struct resume *resume, bool is_stopped, struct err *err);

@@ -242,6 +242,18 @@ static int begin_run(struct supervisor *s, struct supervisor_start start, struct
 	return r;
 }
 
+/* After the machine went down in the middle of it. */
+static int go_back(struct supervisor *s, struct err *err)
+{
+	int r;
+
+	supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+		"the machine was started anew in the middle of the run: goes on from the last "
+		"state that is known to be on the disk (sync_interval)");
+	r = points_restore(s, err);
+	return r == 0 ? resume_went_back(s->plan, &s->resume, err) : r;
+}
+
 static bool was_stopped(const struct supervisor *s)
 {
 	for (uint32_t i = 0; i < s->child_count; i++)
@@ -250,10 +262,22 @@ static bool was_stopped(const struct supervisor *s)
 	return false;
 }
 
-static int end_run(struct supervisor *s, struct supervisor_start start, struct err *err)
+static int end_run(struct supervisor *s, struct err *err)
 {
-	if (s->is_failing || start.mode == RESUME_APART)
+	int r;
+
+	points_stop(s);
+	if (s->is_failing || s->is_apart)
 		return 0;
+	/* What says that the run has ended must not outlive what it has written. */
+	r = points_make(s, err);
+	if (r < 0) {
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+			"the end of the run could not be made safe from a power cut, so the next "
+			"start goes on with it: %s",
+			err->text);
+		return 0;
+	}
 	return resume_end(s->plan, &s->resume, was_stopped(s), err);
 }
 
@@ -288,10 +312,13 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 	s->view = *view;
 	s->graph_fd = -1;
 	s->shared_fd = -1;
+	s->is_apart = start.mode == RESUME_APART;
 	s->started_ns = clock_now();
 	r = begin_run(s, start, err);
 	if (r == 0)
 		r = family_make(s, err);
+	if (r == 0 && s->resume.must_go_back)
+		r = go_back(s, err);
 	if (r == 0)
 		r = make_event(s, err);
 	if (r < 0) {
@@ -299,6 +326,7 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 		return r;
 	}
 	family_start(s);
+	points_start(s);
 	open_control(s);
 	r = sd_event_loop(s->event);
 	if (s->view.tick)
@@ -306,7 +334,7 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 	if (r < 0)
 		(void)err_set(err, r, "the event loop failed: %s", err_name(r));
 	else
-		r = end_run(s, start, err);
+		r = end_run(s, err);
 	s->has_counts = family_sum_tallies(s);
 	if (r < 0) {
 		supervisor_free(s);
@@ -322,6 +350,7 @@ void supervisor_free(struct supervisor *supervisor)
 {
 	if (!supervisor)
 		return;
+	points_stop(supervisor);
 	family_fini(supervisor);
 	reload_fini(supervisor);
 	control_close(supervisor->control, NULL);

@@ -10,6 +10,7 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/metrics.c \
 	src/supervisor/mhd.c src/supervisor/mhd.h \
 	src/supervisor/plan.c src/supervisor/plan.h \
+	src/supervisor/points.c src/supervisor/points.h \
 	src/supervisor/policy.c src/supervisor/policy.h \
 	src/supervisor/resume.c src/supervisor/resume.h \
 	src/supervisor/rates.c src/supervisor/rates.h \

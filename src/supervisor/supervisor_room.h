@@ -10,6 +10,7 @@
 
 #include "supervisor/child.h"
 #include "supervisor/control.h"
+#include "supervisor/points.h"
 #include "supervisor/reload.h"
 
 struct supervisor {
@@ -33,6 +34,8 @@ struct supervisor {
 	int64_t ended_ns;
 	bool has_counts; /* at the end: `tally` is whole */
 	struct reload reload;
+	struct points points;
+	bool is_apart;    /* of no run: nothing is kept */
 	bool is_ready;    /* all were, once */
 	bool is_stopping; /* drain */
 	bool is_failing;

@@ -35,15 +35,15 @@ static int open_stdin(struct sl_context *ctx, struct reader *reader)
 	return 0;
 }
 
-/* The origin that the file is now, and where to go on in it. `fd`: -1: what stands before that place is not looked at. */
-static void find_place(struct sl_context *ctx, struct reader *reader, const char *path, int fd,
+/* The origin that the file is now, and where to go on in it. */
+static void find_place(struct sl_context *ctx, struct reader *reader, const char *path,
 	const struct statx *st, uint64_t wanted)
 {
 	const struct file_id id = input_id(st);
 	struct input_place at = input_place(ctx, path, "", &id, wanted);
 
 	if (reader->is_plain && S_ISREG(st->stx_mode) &&
-		(at.place.position > st->stx_size || (fd >= 0 && !input_has_place(fd, &at.place))))
+		(at.place.position > st->stx_size || !input_has_place(reader->fd, &at.place)))
 		input_next_generation(ctx, path, path, &id, &at);
 	reader->origin = at.origin;
 	reader->place = at.place;
@@ -59,7 +59,7 @@ static int open_regular(
 	if (reader->fd < 0 || statx(reader->fd, "", AT_EMPTY_PATH, INPUT_STATX, &st) < 0)
 		return sl_error(ctx, -errno, "%s: %s", path, strerrordesc_np(errno));
 	(void)posix_fadvise(reader->fd, 0, 0, POSIX_FADV_SEQUENTIAL);
-	find_place(ctx, reader, path, reader->fd, &st, wanted);
+	find_place(ctx, reader, path, &st, wanted);
 	return 0;
 }
 
@@ -152,17 +152,15 @@ static void find_next(struct sl_context *ctx, struct reader *reader)
 		reader->next++;
 }
 
-static bool is_origin(
-	struct sl_context *ctx, struct reader *reader, const char *path, uint64_t origin)
+static bool is_origin(struct sl_context *ctx, const char *path, uint64_t origin)
 {
+	struct file_id id;
 	struct statx st;
 
-	reader->refusal.name = path;
 	if (input_is_stdin(path) || statx(AT_FDCWD, path, 0, INPUT_STATX, &st) < 0)
 		return false;
-	reader->is_plain = true;
-	find_place(ctx, reader, path, -1, &st, origin);
-	return reader->origin == origin;
+	id = input_id(&st);
+	return input_place(ctx, path, "", &id, origin).origin == origin;
 }
 
 /* The file in which a cut is to be made again is the next, also when others have come to stand before it. */
@@ -172,7 +170,7 @@ static void find_wanted(struct sl_context *ctx, struct reader *reader, uint64_t 
 	struct input file;
 	size_t i = reader->next;
 
-	while (i < reader->files->count && !is_origin(ctx, reader, files[i].path, origin))
+	while (i < reader->files->count && !is_origin(ctx, files[i].path, origin))
 		i++;
 	if (i >= reader->files->count)
 		return;
@@ -225,7 +223,10 @@ int reader_produce(struct sl_context *ctx, struct reader *reader, struct sl_cut 
 
 	if (r != 0)
 		return r;
-	sl_decoder_limit(reader->decoder, reader->origin == cut->origin ? cut->until : 0);
+	sl_decoder_limit(
+		reader->decoder, cut->until && reader->origin == cut->origin
+					 ? cut->until
+					 : sl_bound(ctx, reader->origin, reader->position));
 	cut->origin = reader->origin;
 	cut->name = reader->refusal.name;
 	cut->start = reader->position;

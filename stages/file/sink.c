@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sendfile.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +37,7 @@ struct worker {
 	struct sl_writer mark;
 	bool has_data;     /* of this run */
 	bool is_published; /* by a predecessor, which died right after it */
+	uint64_t length;   /* of that file at the last mark */
 };
 
 static int file_check(struct sl_context *ctx, const void *shared)
@@ -77,31 +79,38 @@ static void fill_in(const char *pattern, uint32_t instance, char *path)
 		(void)snprintf(path, PATH_MAX, "%s", pattern);
 }
 
+/* Which files this process writes; false: the name is too long. */
+static bool name_files(struct sl_context *ctx, struct shared *o)
+{
+	char copy[PATH_MAX];
+
+	fill_in(o->path, sl_process(ctx), o->target);
+	(void)snprintf(copy, sizeof(copy), "%s", o->target);
+	(void)snprintf(o->folder, sizeof(o->folder), "%s", dirname(copy));
+	(void)snprintf(copy, sizeof(copy), "%s", o->target);
+	if (o->append)
+		return snprintf(o->part, sizeof(o->part), "%s", o->target) < (int)sizeof(o->part);
+	return snprintf(o->part, sizeof(o->part), "%s/.%s.part", o->folder, basename(copy)) <
+	       (int)sizeof(o->part);
+}
+
 static int file_open(struct sl_context *ctx, void *shared)
 {
 	struct shared *o = shared;
-	char copy[PATH_MAX];
 	struct stat st;
 
 	if (sl_process_count(ctx) > 1 && !strstr(o->path, INSTANCE))
 		return sl_error(ctx, -EINVAL,
 			"several processes cannot write one file: put {instance} into `path`");
-	fill_in(o->path, sl_process(ctx), o->target);
-	(void)snprintf(copy, sizeof(copy), "%s", o->target);
-	(void)snprintf(o->folder, sizeof(o->folder), "%s", dirname(copy));
+	if (!name_files(ctx, o))
+		return sl_error(
+			ctx, -ENAMETOOLONG, "%s is longer than the kernel takes", o->target);
 	if (stat(o->folder, &st) < 0)
 		return sl_error(ctx, -errno, "%s: %s: make the folder, or change `path`", o->folder,
 			strerrordesc_np(errno));
 	if (stat(o->target, &st) == 0 && S_ISDIR(st.st_mode))
 		return sl_error(
 			ctx, -EISDIR, "%s is a folder: `path` names the file to write", o->target);
-	(void)snprintf(copy, sizeof(copy), "%s", o->target);
-	if (o->append)
-		(void)snprintf(o->part, sizeof(o->part), "%s", o->target);
-	else if (snprintf(o->part, sizeof(o->part), "%s/.%s.part", o->folder, basename(copy)) >=
-		 (int)sizeof(o->part))
-		return sl_error(
-			ctx, -ENAMETOOLONG, "%s is longer than the kernel takes", o->target);
 	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
 }
 
@@ -160,34 +169,6 @@ static int open_again(struct shared *o, struct worker *w, uint64_t device, uint6
 	return is_file(w->fd, device, inode) ? 0 : -EIO;
 }
 
-/* Goes on where a predecessor stood: what it wrote after its last commit is given again, and so is cut off. */
-static int go_on(
-	struct sl_context *ctx, struct shared *o, struct worker *w, const void *data, size_t size)
-{
-	struct sl_value fields[MARK_FIELDS], key;
-	struct sl_cursor c = sl_walk((struct sl_value){ .data = data, .size = size });
-	uint64_t length, device, inode;
-	int r;
-
-	for (int i = 0; i < MARK_FIELDS; i++)
-		if (!sl_next(&c, &key, &fields[i]))
-			return no_mark(ctx, o);
-	if (!sl_get_uint(fields[1], &length) || !sl_get_uint(fields[2], &device) ||
-		!sl_get_uint(fields[3], &inode) || open_again(o, w, device, inode) < 0)
-		return no_mark(ctx, o);
-	o->resolved.no_header = o->resolved.no_header || (o->append && length > 0);
-	w->encoder = sl_encoder_new(&o->resolved, w->fd, &r);
-	if (!w->encoder)
-		return r;
-	r = sl_encoder_restore(w->encoder, fields[0]);
-	if (r < 0 || w->is_published)
-		return r == -EINVAL ? no_mark(ctx, o) : r;
-	w->has_data = length > 0;
-	if (ftruncate(w->fd, (off_t)length) < 0 || lseek(w->fd, 0, SEEK_END) < 0)
-		return sl_error(ctx, -errno, "cannot cut %s: %s", o->part, strerrordesc_np(errno));
-	return 0;
-}
-
 static int begin(struct sl_context *ctx, struct shared *o, struct worker *w)
 {
 	struct stat st;
@@ -205,6 +186,44 @@ static int begin(struct sl_context *ctx, struct shared *o, struct worker *w)
 	return w->encoder ? remember(ctx, o, w) : r;
 }
 
+/* Goes on where a predecessor stood: what it wrote after its last commit is given again, and so is cut off. */
+static int go_on(
+	struct sl_context *ctx, struct shared *o, struct worker *w, const void *data, size_t size)
+{
+	struct sl_value fields[MARK_FIELDS], key;
+	struct sl_cursor c = sl_walk((struct sl_value){ .data = data, .size = size });
+	uint64_t length, device, inode;
+	int r;
+
+	for (int i = 0; i < MARK_FIELDS; i++)
+		if (!sl_next(&c, &key, &fields[i]))
+			return no_mark(ctx, o);
+	if (!sl_get_uint(fields[1], &length) || !sl_get_uint(fields[2], &device) ||
+		!sl_get_uint(fields[3], &inode))
+		return no_mark(ctx, o);
+	if (open_again(o, w, device, inode) < 0) {
+		if (length > 0 || (o->append && access(o->part, F_OK) == 0))
+			return no_mark(ctx, o);
+		/* It was begun right before a power cut, and its name did not last. */
+		if (w->fd >= 0)
+			(void)close(w->fd);
+		w->is_published = false;
+		return begin(ctx, o, w);
+	}
+	o->resolved.no_header = o->resolved.no_header || (o->append && length > 0);
+	w->encoder = sl_encoder_new(&o->resolved, w->fd, &r);
+	if (!w->encoder)
+		return r;
+	r = sl_encoder_restore(w->encoder, fields[0]);
+	w->length = length;
+	if (r < 0 || w->is_published)
+		return r == -EINVAL ? no_mark(ctx, o) : r;
+	w->has_data = length > 0;
+	if (ftruncate(w->fd, (off_t)length) < 0 || lseek(w->fd, 0, SEEK_END) < 0)
+		return sl_error(ctx, -errno, "cannot cut %s: %s", o->part, strerrordesc_np(errno));
+	return 0;
+}
+
 static int file_start(struct sl_context *ctx, void *shared, void *worker)
 {
 	struct worker *w = worker;
@@ -217,12 +236,52 @@ static int file_start(struct sl_context *ctx, void *shared, void *worker)
 					    : begin(ctx, shared, w);
 }
 
+/* The begin of one file becomes the begin of another. 0 or -1 and errno. */
+static int copy_begin(int from, int to, uint64_t length)
+{
+	while (length > 0) {
+		ssize_t copied = sendfile(to, from, NULL, length);
+
+		if (copied <= 0) {
+			errno = copied == 0 ? EIO : errno;
+			return -1;
+		}
+		length -= (uint64_t)copied;
+	}
+	return 0;
+}
+
+/*
+ * What was published before a power cut was not all of it: since the rename did not last as long as the mark did. It stays as it is until the
+ * whole new one takes its place.
+ */
+static int take_back(struct sl_context *ctx, const struct shared *o, struct worker *w)
+{
+	int from = open(o->target, O_RDONLY | O_CLOEXEC);
+	int to = open(o->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int r = 0;
+
+	/* The encoder goes on with the number of the descriptor that it has. */
+	if (from < 0 || to < 0 || copy_begin(from, to, w->length) < 0 ||
+		dup3(to, w->fd, O_CLOEXEC) < 0)
+		r = sl_error(ctx, -errno, "cannot write %s: %s", o->part, strerrordesc_np(errno));
+	if (from >= 0)
+		(void)close(from);
+	if (to >= 0)
+		(void)close(to);
+	w->is_published = r < 0;
+	return r;
+}
+
 static int64_t file_write(
 	struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
+	int r = w->is_published ? take_back(ctx, o, w) : 0;
 
+	if (r < 0)
+		return r;
 	w->has_data = true;
 	return writer_write(ctx, w->encoder, o->target, in);
 }
@@ -275,6 +334,34 @@ static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool 
 	return o->append ? 0 : publish(ctx, o, w);
 }
 
+/* 0, also when there is no such file yet. */
+static int sync_one(struct sl_context *ctx, const char *path, int flags)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | flags);
+	int r;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	r = fd < 0 || fsync(fd) < 0
+		    ? sl_error(ctx, -errno, "cannot sync %s: %s", path, strerrordesc_np(errno))
+		    : 0;
+	if (fd >= 0)
+		(void)close(fd);
+	return r;
+}
+
+static int file_sync(struct sl_context *ctx, const void *shared)
+{
+	struct shared o = *(const struct shared *)shared;
+	int r;
+
+	if (!name_files(ctx, &o))
+		return 0;
+	/* What is published was synced before. */
+	r = sync_one(ctx, o.part, 0);
+	return r == 0 ? sync_one(ctx, o.folder, O_DIRECTORY) : r;
+}
+
 static void file_stop(struct sl_context *ctx, void *shared, void *worker)
 {
 	struct worker *w = worker;
@@ -304,6 +391,7 @@ const struct sl_stage sl_stage_sink_file = {
 	.commit = file_commit,
 	.finish = file_finish,
 	.stop = file_stop,
+	.sync = file_sync,
 	.options = options,
 };
 

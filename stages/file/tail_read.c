@@ -217,6 +217,7 @@ int tail_step(struct sl_context *ctx, struct follow *follow, struct tail *tail, 
 	begin_cut(tail, cut);
 	if (!tail->decoder)
 		return end(ctx, follow, tail, cut);
+	sl_decoder_limit(tail->decoder, sl_bound(ctx, tail->at.origin, tail->at.place.position));
 	before = sl_decoder_bytes(tail->decoder);
 	r = sl_decoder_read(tail->decoder, cut->out, cut->want, cut->size_max, &cut->end);
 	if (sl_decoder_bytes(tail->decoder) != before &&

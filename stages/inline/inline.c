@@ -46,15 +46,17 @@ static int inline_produce(struct sl_context *ctx, void *shared, void *worker, st
 {
 	struct worker *w = worker;
 	struct sl_value key, record;
+	uint64_t until;
 
 	(void)shared;
 	if (!w->has_begun)
 		go_on(ctx, w);
 	cut->origin = w->origin;
 	cut->start = w->position;
+	until = cut->until ? cut->until : sl_bound(ctx, w->origin, w->position);
 	for (uint32_t i = 0;
 		i < cut->want && cut->out->size < cut->size_max &&
-		(cut->until == 0 || w->position < cut->until) && sl_next(&w->cursor, &key, &record);
+		(until == 0 || w->position < until) && sl_next(&w->cursor, &key, &record);
 		i++) {
 		sl_put_value(cut->out, record);
 		int r = sl_record_done(cut->out);

@@ -55,11 +55,15 @@ static void go_on(struct sl_context *ctx, const struct shared *o, struct worker 
 		w->position = (uint64_t)o->count;
 }
 
-static uint64_t how_many(const struct worker *w, const struct sl_cut *cut, uint64_t left)
+static uint64_t how_many(
+	struct sl_context *ctx, const struct worker *w, const struct sl_cut *cut, uint64_t left)
 {
 	uint64_t fits = cut->size_max / INTEGER_MAX + 1;
 	uint64_t n = left < cut->want ? left : cut->want;
+	uint64_t bound = sl_bound(ctx, w->origin, w->position);
 
+	if (bound > 0 && bound - w->position < n)
+		n = bound - w->position;
 	if (cut->until > w->position && cut->until - w->position <= left)
 		return cut->until - w->position;
 	return n < fits ? n : fits;
@@ -75,7 +79,7 @@ static int sequence_produce(struct sl_context *ctx, void *shared, void *worker, 
 	if (w->is_new)
 		go_on(ctx, o, w);
 	left = o->count == ENDLESS ? UINT64_MAX : (uint64_t)o->count - w->position;
-	n = how_many(w, cut, left);
+	n = how_many(ctx, w, cut, left);
 	at = sl_writer_reserve(cut->out, n * INTEGER_MAX + 1);
 	if (!at)
 		return -ENOMEM;

@@ -121,10 +121,15 @@ static int prepare_ledger(struct sl_context *ctx, const struct shared *o, struct
 		{ &w->raise, "INSERT INTO " LEDGER " (sink, run, origin, path, start, stop)"
 			     " VALUES (?1, ?2, ?3, 0, 0, ?4) ON CONFLICT DO UPDATE SET stop = "
 			     "max(stop, excluded.stop)" },
+		/* Or it is a part of a larger one, which was cut otherwise before a power cut. */
 		{ &w->below,
 			"SELECT 1 FROM " LEDGER
 			" WHERE sink = ?1 AND run = ?2 AND origin = ?3 AND path = 0 AND start = 0"
-			" AND stop >= ?4" },
+			" AND stop >= ?4 UNION ALL SELECT 1 FROM (SELECT start, stop FROM " LEDGER
+			" WHERE sink = ?1 AND run = ?2 AND origin = ?3 AND path = ?5 AND start <= "
+			"?6"
+			" ORDER BY start DESC LIMIT 1) WHERE stop >= ?4 AND (start < ?6 OR stop > "
+			"?4)" },
 	};
 	int r = run(ctx, o, w, ledger_table);
 
@@ -226,6 +231,8 @@ static int note(struct sl_context *ctx, const struct shared *o, struct worker *w
 	/* A late copy of what is forgotten already; nobody counts it. */
 	*ret_dead = 0;
 	bind_position(ctx, w->below, id, id->end);
+	(void)sqlite3_bind_int64(w->below, 5, (int64_t)id->path);
+	(void)sqlite3_bind_int64(w->below, 6, (int64_t)id->start);
 	code = step_once(w->below);
 	if (code != SQLITE_DONE)
 		return code == SQLITE_ROW ? 0 : failed(ctx, o, w);
@@ -370,17 +377,51 @@ static int sqlite_commit(struct sl_context *ctx, void *shared, void *worker)
 	return run(ctx, shared, w, "COMMIT");
 }
 
-/* Everything is settled: nothing will come again. */
-static int sqlite_finish(struct sl_context *ctx, void *shared, void *worker, bool complete)
-{
-	struct sl_identity all = { 0 };
+/* --- after a power cut -------------------------------------------------------------------------- */
 
-	(void)complete;
-	/* Another process may have a late copy before it still. */
-	if (sl_process_count(ctx) > 1)
+static int tell_all(sqlite3_stmt *s, sl_known_fn *tell, void *user)
+{
+	int code = SQLITE_DONE;
+	int r = 0;
+
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW) {
+		uint64_t origin = (uint64_t)sqlite3_column_int64(s, 0);
+
+		r = tell(user, origin, (uint64_t)sqlite3_column_int64(s, 1));
+		if (r == 0)
+			r = tell(user, origin, (uint64_t)sqlite3_column_int64(s, 2));
+	}
+	return r == 0 && code != SQLITE_DONE ? -EIO : r;
+}
+
+/* Its commits are synced by SQLite itself, so it may know more than any other. */
+static int sqlite_known(struct sl_context *ctx, const void *shared, sl_known_fn *tell, void *user)
+{
+	const struct shared *o = shared;
+	struct worker w = { 0 };
+	sqlite3_stmt *s = NULL;
+	int r = 0;
+
+	if (access(o->path, F_OK) < 0)
 		return 0;
-	/* No batch is of run 0: what is left is of another one. */
-	return forget(ctx, shared, worker, &all);
+	if (sqlite3_open_v2(o->path, &w.db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+		r = failed(ctx, o, &w);
+	if (r == 0)
+		r = run(ctx, o, &w, ledger_table);
+	if (r == 0)
+		r = prepare(ctx, o, &w,
+			"SELECT origin, start, stop FROM " LEDGER " WHERE sink = ? AND run = ?",
+			&s);
+	if (r == 0) {
+		(void)sqlite3_bind_text(s, 1, sl_full_name(ctx), -1, SQLITE_STATIC);
+		(void)sqlite3_bind_int64(s, 2, (int64_t)sl_run(ctx));
+		r = tell_all(s, tell, user);
+		if (r == -EIO)
+			r = failed(ctx, o, &w);
+	}
+	(void)sqlite3_finalize(s);
+	(void)sqlite3_close_v2(w.db);
+	return r;
 }
 
 static const struct sl_option options[];
@@ -399,8 +440,8 @@ const struct sl_stage sl_stage_sink_sqlite = {
 	.start = sqlite_start,
 	.write = sqlite_write,
 	.commit = sqlite_commit,
-	.finish = sqlite_finish,
 	.stop = sqlite_stop,
+	.known = sqlite_known,
 	.options = options,
 };
 

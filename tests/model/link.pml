@@ -1200,7 +1200,7 @@ end:
 		ping(p);
 		pick = 0
 	}
-	/* [src/engine/worker.c: end] [src/engine/memory.c: memory_finished] [src/state/committed.c: committed_forget] */
+	/* [src/engine/worker.c: end] */
 	:: d_step { IS_SINK(p) && alive[p] && empty(words[p]) && life[p] == LIFE_DRAINING && NOTHING_LEFT(p) ->
 		life[p] = LIFE_FINISHED;
 		is_published[SINK(p)] = true;

@@ -2,6 +2,7 @@
 Kill storms: one pipeline from files to a file and an SQLite table, while its processes, the supervisor too, are killed at random. In the end each
 record must be in both exactly once. Used by test_resume.py in a short form and by bench/soak.py in the long one.
 """
+import contextlib
 import os
 import random
 import signal
@@ -101,7 +102,8 @@ def storm(place, shape, records, kills, seed, supervisors=0.1, rate="1000000/s",
 
 def check(place, shape, records, seed):
     ids = sorted(SHAPES[shape]["ids"](records))
-    table = [row[0] for row in sqlite3.connect(place.path / "out.db").execute("SELECT id FROM t")]
+    with contextlib.closing(sqlite3.connect(place.path / "out.db")) as db:
+        table = [row[0] for row in db.execute("SELECT id FROM t")]
     lines = []
     for path in sorted(place.path.glob("out*.ndjson")):
         lines += [int(line.split(b":", 1)[1].split(b",")[0].split(b"}")[0]) for line in open(path, "rb")]

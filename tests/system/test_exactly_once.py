@@ -144,9 +144,9 @@ def test_a_file_that_was_moved_away_is_not_begun_anew(place):
 
 
 def test_nothing_is_left_of_it(place):
-    """The names of batches are forgotten when the run has ended."""
+    """The names of batches are forgotten: but for the last ones, with the next run."""
     feed(place, 1000)
     place.run(config("out.ndjson"))
     with sqlite3.connect(next(place.path.rglob("committed.save.db"))) as database:
-        assert database.execute("SELECT count(*) FROM batches").fetchone() == (0,)
+        assert database.execute("SELECT count(*) FROM batches").fetchone() < (10,)
     database.close()

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: MIT
+"""What survives a power cut: see power.py. The long form is bench/power.py."""
+import gzip
+import random
+
+import pytest
+
+import power
+from conftest import wait_for
+
+
+@pytest.mark.parametrize("shape", ["chain", "two sinks", "diamond"])
+def test_each_record_once_over_power_cuts(shape):
+    seed = random.randrange(1 << 30)
+    print(f"power: {shape}, seed {seed}")
+    done = power.power(shape, 40000, 4, seed, "40000/s")
+    assert done >= 1
+
+
+@pytest.mark.parametrize("file, options", [("out.ndjson", "append = true;"), ("out.csv.gz", "")])
+def test_files_of_other_kinds(file, options):
+    """Added to a file that was there before; compressed."""
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    disk = power.Disk()
+    place = power.Place(disk.folder / "place")
+    try:
+        place.path.mkdir()
+        (place.path / "in.ndjson").write_text("".join(f'{{"n":{n}}}\n' for n in range(100000)))
+        if options:
+            (place.path / file).write_text('{"n":-1}\n')
+        place.write("p.conf", f"""sync_interval = "100ms"; stages = {{ read = {{ source = "file"; path = "in.ndjson"; rate = "40000/s"; }};
+            save = {{ sink = "file"; from = "read"; path = "{file}"; {options} }}; }};""")
+        power.os.sync()
+        power.run_with_cuts(place, disk, 4, random.Random(seed))
+        if options:
+            lines = [int(line[5:-2]) for line in open(place.path / file)]
+            assert lines == list(range(-1, 100000))
+        else:
+            lines = gzip.open(place.path / file, "rt").read().split()
+            assert lines == ["n"] + [str(n) for n in range(100000)]
+    finally:
+        place.close()
+        disk.close()
+
+
+def test_power_goes_right_after_the_file_got_its_name():
+    """What was published was whole, but nothing on the disk says that the run has ended."""
+    disk = power.Disk()
+    place = power.Place(disk.folder / "place")
+    try:
+        place.path.mkdir()
+        (place.path / "in.ndjson").write_text("".join(f'{{"n":{n}}}\n' for n in range(30000)))
+        place.write("p.conf", """sync_interval = "100ms"; stages = { read = { source = "file"; path = "in.ndjson"; rate = "40000/s"; };
+            save = { sink = "file"; from = "read"; path = "out.ndjson"; };
+            last = { sink = "exec"; from = "read"; command = [ "sh", "-c", "cat > /dev/null; [ -e go ] || exec sleep 20" ]; }; };""")
+        power.os.sync()
+        process = power.start(place, disk)
+        wait_for((place.path / "out.ndjson").exists)
+        power.cut_power(place, disk, process, random.Random(1))
+        assert (place.path / "out.ndjson").exists()
+        (place.path / "go").touch()
+        power.run_with_cuts(place, disk, 0, random.Random(1))
+        assert [int(line[5:-2]) for line in open(place.path / "out.ndjson")] == list(range(30000))
+    finally:
+        place.close()
+        disk.close()
