@@ -88,6 +88,11 @@ enum {
 	SL_REMEMBERED =
 		1
 		<< 5, /* a sink with one worker: the engine remembers what it has committed, see sl_remember */
+	/*
+	 * A source with SL_RESUMES that cannot read again, but whose successor can read on: a cut that has `until` is made without records. When
+	 * told to stop or to pause it is asked on until produce answers -ECANCELED, so that it gives what it has read by then.
+	 */
+	SL_TAKES_OVER = 1 << 6,
 };
 
 struct sl_context; /* one per worker; in check and open one of the process */
@@ -194,9 +199,12 @@ struct sl_stage {
 	const char *const *ports; /* outputs, NULL-terminated; NULL: one, "out" */
 
 	int (*check)(struct sl_context *ctx, const void *shared);
-	/* Files that a sink will write: two sinks with an equal one are refused. NULL: none. Borrowed from shared. */
+	/*
+	 * What nobody else may have: of a sink the file that it will write; of a source the address at which it listens, see sl_listener. Two
+	 * stages with an equal one are refused. NULL: none. Borrowed from shared.
+	 */
 	const char *(*target)(const void *shared);
-	/* Options that take SL_RESUMES from it: what it then reads (standard input) cannot be read again. NULL: none. */
+	/* Options with which what it reads (standard input) cannot be read again: they take SL_RESUMES from it, without SL_TAKES_OVER. NULL: none. */
 	bool (*is_live)(const void *shared);
 	int (*open)(struct sl_context *ctx, void *shared);
 	int (*start)(struct sl_context *ctx, void *shared, void *worker);
@@ -290,12 +298,22 @@ bool sl_recall(struct sl_context *ctx, const void **ret_data, size_t *ret_size);
  */
 void sl_rejected_before(struct sl_context *ctx, uint64_t count);
 
+/* In a source's `produce`: so many records were lost before it could read them, and it is the source who says so, in the log. They are not kept. */
+void sl_drop(struct sl_context *ctx, uint64_t count);
+
 /*
  * Gives up on one record for now, in transform only: it is tried again after a backoff, and not before `not_before` (ns of
  * sl_now(); 0: as the backoff says); after `retries` times it is rejected with this reason. Returns SL_RETRY.
  */
 int sl_retry(struct sl_context *ctx, int64_t not_before, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
+
+/*
+ * A source whose `target` is an address (tcp://127.0.0.1:5514, udp://..., unix:///run/x.sock, unixgram:///..., fd:NAME): the socket, bound,
+ * and of a stream listening; non-blocking. The supervisor has opened it, or was given it by systemd, and keeps it open while processes of
+ * the stage die and begin: nobody is refused meanwhile. All processes of the stage have the same one. Borrowed.
+ */
+int sl_listener(const struct sl_context *ctx);
 
 /*
  * A source: how much of how much it has read, in `unit` ("bytes", "records"); total 0: unknown. For people only. Cheap.

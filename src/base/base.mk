@@ -2,6 +2,7 @@
 # stats: one page of counters per instance, in shared memory.
 noinst_LIBRARIES += libbase.a
 libbase_a_SOURCES = \
+	src/base/address.c src/base/address.h \
 	src/base/cleanup.h \
 	src/base/clock.h \
 	src/base/cores.h \

@@ -4,7 +4,7 @@
  * whole contract of a child:
  *
  *   supervisor                                  instance
- *   START (run, series, epoch; folders; graph, pages) ->
+ *   START (run, series, epoch; folders; graph, pages, listener) ->
  *                                            <- READY            its outlets are bound
  *   PEER_UP (upstream instance, epoch)       ->                  connect to it
  *   PEER_GONE (neighbour, epoch)             ->                  it was *reaped*: give its batches again
@@ -49,7 +49,7 @@ enum word_type {
 /* How a stream ended. */
 enum word_how { WORD_HOW_END, WORD_HOW_STOP };
 
-#define WORD_FDS_MAX 3
+#define WORD_FDS_MAX 4
 #define WORD_PAYLOAD_MAX 65536
 
 struct word {

@@ -114,7 +114,11 @@ static void print_flags(const struct sl_stage *stage, FILE *out)
 		(void)fputs("Works on several records of a worker at once (coroutines).\n", out);
 	if (stage->role != SL_SOURCE)
 		return;
-	if (stage->flags & SL_RESUMES)
+	if (stage->flags & SL_TAKES_OVER)
+		(void)fputs("After a death, a successor reads on; what was read and not settled is "
+			    "lost.\n",
+			out);
+	else if (stage->flags & SL_RESUMES)
 		(void)fputs("After a death, a successor goes on where it stood.\n", out);
 	if (stage->flags & SL_WAITS)
 		(void)fputs("May wait long for its input.\n", out);

@@ -31,15 +31,20 @@ static void put_names(struct sl_writer *out, const char *const *names, uint32_t 
 		sl_put_cstr(out, names[i]);
 }
 
+static void put_text_or_nil(struct sl_writer *out, const char *text)
+{
+	if (text)
+		sl_put_cstr(out, text);
+	else
+		sl_put_nil(out);
+}
+
 static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 {
 	sl_put_array(out, GRAPH_STAGE_FIELDS);
 	sl_put_cstr(out, stage->name);
 	sl_put_cstr(out, stage->impl);
-	if (stage->module)
-		sl_put_cstr(out, stage->module);
-	else
-		sl_put_nil(out);
+	put_text_or_nil(out, stage->module);
 	sl_put_uint(out, stage->role);
 	sl_put_uint(out, stage->flags);
 	sl_put_cstr(out, stage->file);
@@ -62,6 +67,7 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	sl_put_int(out, stage->restart_backoff_ns);
 	sl_put_int(out, stage->stall_timeout_ns);
 	put_names(out, stage->ports, stage->port_count);
+	put_text_or_nil(out, stage->listen);
 	sl_put_value(out, stage->options);
 }
 

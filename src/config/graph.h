@@ -58,6 +58,8 @@ struct graph_stage {
 	uint32_t input_count;
 	const uint32_t *outputs; /* indexes of links that begin here */
 	uint32_t output_count;
+	const char *
+		listen; /* of a source: the address (base/address.h) that is opened for it; NULL: none */
 	struct sl_value options; /* a map: option name -> resolved value (see schema.h) */
 };
 

@@ -141,6 +141,13 @@ static void resolve_duration(struct loader *loader, const struct sl_option *opti
 
 /* --- the graph --------------------------------------------------------------------------------------- */
 
+static unsigned flags_of(const struct draft *draft)
+{
+	unsigned flags = draft->impl->flags;
+
+	return draft->is_live && !(flags & SL_TAKES_OVER) ? flags & ~(unsigned)SL_RESUMES : flags;
+}
+
 static void fill_stage(struct loader *loader, const struct draft *draft, struct graph_stage *stage)
 {
 	struct text_place place = text_place(&loader->text, draft->line);
@@ -152,8 +159,7 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.impl = draft->impl->name,
 		.module = stages->module ? stages->module(draft->impl) : NULL,
 		.role = draft->role,
-		.flags = (draft->is_live ? draft->impl->flags & ~(unsigned)SL_RESUMES
-					 : draft->impl->flags) |
+		.flags = flags_of(draft) |
 			 (draft->impl->transform_batch || draft->impl->write ? GRAPH_WHOLE_BATCHES
 									     : 0),
 		.file = place.file,
@@ -177,6 +183,7 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.restart_backoff_ns = common->backoff,
 		.stall_timeout_ns = common->stall_timeout,
 		.port_count = draft_port_count(draft),
+		.listen = draft->role == SL_SOURCE ? draft->target : NULL,
 		.options = draft->options,
 	};
 }

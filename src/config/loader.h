@@ -30,10 +30,11 @@ struct draft {
 	const struct sl_stage
 		*impl; /* NULL: not known which; its options and ports are not looked at */
 	struct schema_values common;
-	uint32_t processes;           /* with "auto" resolved */
-	struct sl_value options;      /* the map of resolved ones */
-	bool is_live;                 /* see sl_stage */
-	const char *target;           /* the file that it writes, normalised; NULL: none */
+	uint32_t processes;      /* with "auto" resolved */
+	struct sl_value options; /* the map of resolved ones */
+	bool is_live;            /* see sl_stage */
+	const char
+		*target; /* the file that it writes, normalised, or where it listens; NULL: none */
 	const char *written;          /* the same as the config has it */
 	const config_setting_t *from; /* NULL: none */
 	uint32_t input_count;

@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/address.h"
 #include "base/cores.h"
 #include "config/suggest.h"
 
@@ -235,6 +236,18 @@ static unsigned blamed_line(const struct draft *draft, const char *text)
 	return draft_line(draft, name);
 }
 
+/* What a source listens at is opened for it, by who has no stage's code. */
+static void check_address(struct loader *loader, struct draft *draft, const char *text)
+{
+	struct address address;
+	struct err err = { "" };
+
+	if (address_parse(text, &address, &err) < 0)
+		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
+	else
+		draft->target = arena_copy(&loader->arena, text, strlen(text));
+}
+
 static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 {
 	struct schema_bound *bound = NULL;
@@ -248,10 +261,12 @@ static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
 	draft->is_live = r == 0 && draft->impl->is_live && draft->impl->is_live(shared);
 	target = r == 0 && draft->impl->target ? draft->impl->target(shared) : NULL;
-	if (target) {
+	if (target && draft->role == SL_SOURCE)
+		check_address(loader, draft, target);
+	else if (target)
 		draft->target = normalise(&loader->arena, target);
+	if (target)
 		draft->written = arena_copy(&loader->arena, target, strlen(target));
-	}
 	schema_free(bound);
 }
 

@@ -17,7 +17,7 @@ static void check_numbers(struct loader *loader, const struct draft *draft)
 		problems_error(&loader->problems, draft_line(draft, "processes"),
 			"the %s `%s` works in one process only: write processes = 1;",
 			role_name(draft->role), draft->impl->name);
-	else if (draft->target && draft->common.processes != 1 &&
+	else if (draft->target && draft->role == SL_SINK && draft->common.processes != 1 &&
 		 !strstr(draft->target, "{instance}"))
 		problems_error(&loader->problems, draft_line(draft, "processes"),
 			"several processes of `%s` would write one file: write processes = 1; or "
@@ -126,7 +126,7 @@ static void check_room(struct loader *loader, uint32_t i)
 			check_retain(loader, &loader->drafts[loader->links[k].upstream], draft);
 }
 
-/* Two sinks that write one file would destroy each other's work. */
+/* Two sinks that write one file would destroy each other's work; of two sources at one address the second finds it taken. */
 static void check_targets(struct loader *loader, uint32_t i)
 {
 	const struct draft *draft = &loader->drafts[i];
@@ -136,9 +136,11 @@ static void check_targets(struct loader *loader, uint32_t i)
 
 		if (!other->target || strcmp(other->target, draft->target) != 0)
 			continue;
-		problems_error(&loader->problems, draft_line(draft, "path"),
-			"`%s` and `%s` write one file, %s: give each its own", other->name,
-			draft->name, draft->written);
+		problems_error(&loader->problems,
+			draft_line(draft, draft->role == SL_SOURCE ? "address" : "path"),
+			"`%s` and `%s` %s, %s: give each its own", other->name, draft->name,
+			draft->role == SL_SOURCE ? "listen at one address" : "write one file",
+			draft->written);
 		return;
 	}
 }

@@ -98,6 +98,19 @@ void sl_rejected_before(struct sl_context *ctx, uint64_t count)
 	callback_of(ctx)->dead += count;
 }
 
+void sl_drop(struct sl_context *ctx, uint64_t count)
+{
+	struct callback *callback = callback_of(ctx);
+
+	callback->dead += count;
+	(void)page_add(callback->host->page->records_dead, count);
+}
+
+int sl_listener(const struct sl_context *ctx)
+{
+	return callback_of(ctx)->host->listener;
+}
+
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
 {
 	va_list args;

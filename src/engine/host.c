@@ -25,13 +25,14 @@ struct start {
 	int graph_fd;
 	int page_fd;
 	int shared_fd;
+	int listener; /* -1: none */
 };
 
 static int receive_start(int words, struct start *start)
 {
 	struct pollfd poll_words = { .fd = words, .events = POLLIN };
 	char *payload = malloc(WORD_PAYLOAD_MAX);
-	int fds[WORD_FDS_MAX] = { -1, -1, -1 };
+	int fds[WORD_FDS_MAX] = { -1, -1, -1, -1 };
 	size_t size = 0;
 	int r = payload ? 0 : -ENOMEM;
 
@@ -53,6 +54,7 @@ static int receive_start(int words, struct start *start)
 		start->graph_fd = fds[0];
 		start->page_fd = fds[1];
 		start->shared_fd = fds[2];
+		start->listener = fds[3];
 	}
 	free(payload);
 	/* Without a supervisor nobody waits for a word. */
@@ -79,6 +81,7 @@ static int host_init(
 	(void)snprintf(host->full_name, sizeof(host->full_name), "%.120s/%.120s", host->graph->name,
 		host->stage->name);
 	host->instance = start->word.instance;
+	host->listener = start->listener;
 	host->epoch = start->word.epoch;
 	host->run = start->word.run;
 	host->series = start->word.series;
@@ -167,6 +170,8 @@ int host_main(int words)
 	(void)close(start.graph_fd);
 	(void)close(start.page_fd);
 	(void)close(start.shared_fd);
+	if (start.listener >= 0)
+		(void)close(start.listener);
 	host_fini(&host, bound, graph);
 	return status;
 }

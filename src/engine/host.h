@@ -40,6 +40,7 @@ struct host {
 	struct page_shared *shared_page;
 	struct keeper *keeper;       /* of a source that resumes; NULL */
 	const char *state;           /* folder */
+	int listener;                /* of a source that listens; -1: none */
 	_Atomic(const char *) phase; /* of the pump, for who looks at a process that stands still */
 	char full_name[256];         /* "orders/save" */
 	atomic_bool stopping;        /* a source reads no more */

@@ -41,6 +41,7 @@ struct pump {
 	enum word_how how; /* how the input ended */
 	bool is_source_done;
 	bool has_paused; /* said so */
+	bool is_drained; /* a source with SL_TAKES_OVER that is held has given all that it had read */
 
 	struct crew crew;
 	struct outlet **outlets; /* one per port */
@@ -256,6 +257,7 @@ static void job_done_source(struct pump *pump, struct job *job)
 	struct batch_head head;
 	int r;
 
+	pump->is_drained = job->is_canceled;
 	/* A source that ends before it has made all cuts again is asked once more, and says so. */
 	if (!pump->is_source_done &&
 		((job->is_canceled && atomic_load(&pump->host->stopping)) ||
@@ -494,11 +496,17 @@ static struct delivery *next_delivery(struct pump *pump)
 	return NULL;
 }
 
+/* Has a source that reads no more something to give all the same? */
+static bool has_more(const struct pump *pump)
+{
+	return (pump->keeper && keeper_has_repeats(pump->keeper)) ||
+	       ((pump->host->impl->flags & SL_TAKES_OVER) && !pump->is_drained);
+}
+
 /* A source that was told to stop has ended as soon as no cut is out, or to be made again. */
 static void source_stops(struct pump *pump)
 {
-	if (pump->is_source_done || pump->in_work > 0 ||
-		(pump->keeper && keeper_has_repeats(pump->keeper)))
+	if (pump->is_source_done || pump->in_work > 0 || has_more(pump))
 		return;
 	pump->is_source_done = true;
 	pump->how = WORD_HOW_STOP;
@@ -511,8 +519,7 @@ static void hand_out_cuts(struct pump *pump)
 
 	/* What was read by a predecessor is settled first, stop or no stop. */
 	while (!pump->is_source_done && pump->in_work < CUTS_AHEAD &&
-		(!is_held || (pump->keeper && keeper_has_repeats(pump->keeper))) &&
-		gates_are_open(pump))
+		(!is_held || has_more(pump)) && gates_are_open(pump))
 		give_cut(pump);
 	if (is_stopping)
 		source_stops(pump);
@@ -683,6 +690,7 @@ static void hear_word(struct pump *pump, const struct word *word)
 		return;
 	case WORD_RESUME:
 		atomic_store(&pump->host->pausing, false);
+		pump->is_drained = false;
 		return;
 	default:
 		break;
@@ -841,7 +849,7 @@ static void see_paused(struct pump *pump)
 {
 	if (!atomic_load(&pump->host->pausing) || pump->has_paused || pump->in_work > 0 ||
 		pump->unsettled > 0 || pump->state == INSTANCE_STARTING ||
-		(pump->keeper && keeper_has_repeats(pump->keeper) && !pump->is_source_done))
+		(has_more(pump) && !pump->is_source_done))
 		return;
 	pump->has_paused = true;
 	say(pump, WORD_PAUSED, NULL, 0);

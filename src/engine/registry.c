@@ -13,7 +13,7 @@
 #pragma GCC visibility push(hidden)
 extern const struct sl_stage sl_stage_source_exec, sl_stage_transform_exec, sl_stage_sink_exec;
 extern const struct sl_stage sl_stage_source_file, sl_stage_source_http, sl_stage_source_inline,
-	sl_stage_source_sequence;
+	sl_stage_source_listen, sl_stage_source_sequence;
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_sql;
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
@@ -25,6 +25,7 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_source_file,
 	&sl_stage_source_http,
 	&sl_stage_source_inline,
+	&sl_stage_source_listen,
 	&sl_stage_source_sequence,
 	&sl_stage_transform_cpu,
 	&sl_stage_transform_delay,

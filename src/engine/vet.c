@@ -136,6 +136,8 @@ static int vet_callbacks(const struct sl_stage *stage, struct err *err)
 	case SL_SOURCE:
 		if ((stage->flags & SL_RESUMES) && !(stage->flags & SL_ONE_THREAD))
 			return err_set(err, -EINVAL, "a source with SL_RESUMES has SL_ONE_THREAD");
+		if ((stage->flags & SL_TAKES_OVER) && !(stage->flags & SL_RESUMES))
+			return err_set(err, -EINVAL, "SL_TAKES_OVER wants SL_RESUMES beside it");
 		return stage->produce ? 0 : err_set(err, -EINVAL, "its produce is missing");
 	case SL_TRANSFORM:
 		if (stage->transform && stage->transform_batch)

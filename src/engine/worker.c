@@ -272,19 +272,34 @@ static void forget_pause(const struct worker *worker)
 		forget_cancel();
 }
 
+/* It gives what it has, and waits for nothing. */
+static bool drains(const struct worker *worker, const struct job *job)
+{
+	struct loop *loop = loop_of_thread();
+
+	if (!(worker->crew->host->impl->flags & SL_TAKES_OVER) || job->is_repeat ||
+		!is_held(worker))
+		return false;
+	if (loop)
+		task_cancel(&loop->root);
+	return true;
+}
+
 static int produce(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
-	int r;
+	int r = 0;
 
 	job->cut = (struct sl_cut){
 		.out = &worker->writers[0], .want = job->want, .size_max = job->size_max
 	};
 	worker->callback.cut = &job->cut;
 	worker->callback.repeat = job->is_repeat ? &job->repeat : NULL;
-	forget_pause(worker);
-	r = attempt_rate(host, &worker->callback.context, worker->owed);
-	worker->owed = 0;
+	if (!drains(worker, job)) {
+		forget_pause(worker);
+		r = attempt_rate(host, &worker->callback.context, worker->owed);
+		worker->owed = 0;
+	}
 	if (r < 0)
 		return r;
 	return job->is_repeat ? cut_again(worker, job)

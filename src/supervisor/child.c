@@ -133,7 +133,7 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 	return 0;
 }
 
-int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
+int child_spawn(struct child *child, const struct plan *plan, struct child_fds given,
 	const struct resume *resume, uint64_t term, struct err *err)
 {
 	char folders[2 * PATH_MAX];
@@ -147,7 +147,7 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 		.series = resume->series,
 		.term = term,
 	};
-	int fds[WORD_FDS_MAX] = { graph_fd, child->page_fd, shared_fd };
+	int fds[WORD_FDS_MAX] = { given.graph, child->page_fd, given.shared, given.listener };
 	pid_t parent = getpid();
 	struct ends ends = { -1, -1 };
 	int r = make_ends(child, &ends, err);
@@ -175,7 +175,8 @@ int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int 
 	(void)snprintf(folders, sizeof(folders), "%s%c%s", plan->runtime, '\0', plan->state);
 	/* A refusal here means that it died already: its end will tell. */
 	(void)word_send(child->words, &start, folders,
-		strlen(plan->runtime) + 1 + strlen(plan->state), fds, WORD_FDS_MAX);
+		strlen(plan->runtime) + 1 + strlen(plan->state), fds,
+		given.listener >= 0 ? WORD_FDS_MAX : WORD_FDS_MAX - 1);
 	return 0;
 }
 

@@ -48,11 +48,18 @@ int child_init(
 	struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance);
 void child_fini(struct child *child);
 
+/* What a process is given, borrowed. */
+struct child_fds {
+	int graph;
+	int shared;
+	int listener; /* -1: it listens nowhere */
+};
+
 /*
  * Starts the process and says START. The callbacks are registered by the caller on child->pid, ->words, ->errors. 0 or
  * negative errno with `err`; then nothing is left.
  */
-int child_spawn(struct child *child, const struct plan *plan, int graph_fd, int shared_fd,
+int child_spawn(struct child *child, const struct plan *plan, struct child_fds fds,
 	const struct resume *resume, uint64_t term, struct err *err);
 /* Closes what belonged to the process that is gone. */
 void child_release(struct child *child);

@@ -91,13 +91,15 @@ static int on_errors(sd_event_source *source, int fd, uint32_t events, void *use
 static void family_spawn(struct child *child)
 {
 	struct supervisor *s = child->supervisor;
+	const struct child_fds fds = { s->graph_fd, s->shared_fd,
+		listeners_find(&s->listeners, child_stage(child)) };
 	struct err err = { 0 };
 	int next = child_next(child->state, CHILD_SPAWN);
 	int r;
 
 	if (next < 0)
 		return;
-	if (child_spawn(child, s->plan, s->graph_fd, s->shared_fd, &s->resume, s->term, &err) < 0) {
+	if (child_spawn(child, s->plan, fds, &s->resume, s->term, &err) < 0) {
 		supervisor_fail(s, "%s", err.text);
 		return;
 	}

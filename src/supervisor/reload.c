@@ -82,6 +82,7 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *user)
 		"goes on as it was",
 		units_print_duration(s->plan->graph->drain_timeout_ns, limit, sizeof(limit)));
 	forget(&s->reload);
+	listeners_keep(&s->listeners, s->plan->graph);
 	family_tell_sources(s, WORD_RESUME);
 	tell(s, LOG_LEVEL_WARNING, text);
 	return 0;
@@ -99,11 +100,14 @@ int reload_begin(struct supervisor *s, struct err *err)
 		return 0;
 	r = read_again(s, &s->reload.next, err);
 	if (r == 0)
+		r = listeners_open(&s->listeners, s->reload.next, err);
+	if (r == 0)
 		r = sd_event_add_time_relative(s->event, &s->reload.timer, CLOCK_MONOTONIC,
 			(uint64_t)s->plan->graph->drain_timeout_ns / USEC_PER_NSEC, 1000,
 			on_timeout, s);
 	if (r < 0) {
 		forget(&s->reload);
+		listeners_keep(&s->listeners, s->plan->graph);
 		return r;
 	}
 	s->reload.state = RELOAD_PAUSING;
@@ -169,6 +173,7 @@ bool reload_swap(struct supervisor *s)
 	family_fini(s);
 	graph_free(s->plan->graph);
 	s->plan->graph = next;
+	listeners_keep(&s->listeners, next);
 	s->is_ready = false;
 	if (family_make(s, &err) < 0 || control_resize(s->control) < 0) {
 		supervisor_fail(s, "%s", err.text[0] ? err.text : "no memory");

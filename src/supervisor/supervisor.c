@@ -189,6 +189,7 @@ void supervisor_drain(struct supervisor *s)
 	if (s->view.stopping)
 		s->view.stopping(s->view.user);
 	family_tell_sources(s, WORD_STOP);
+	listeners_refuse(&s->listeners);
 	if (sd_event_add_time_relative(s->event, &s->drain_timer, CLOCK_MONOTONIC,
 		    (uint64_t)s->plan->graph->drain_timeout_ns / USEC_PER_NSEC, 1000,
 		    on_drain_timeout, s) < 0)
@@ -300,6 +301,17 @@ static void close_control(struct supervisor *s)
 	s->control = NULL;
 }
 
+static void say_unused_sockets(struct supervisor *s)
+{
+	const char *name;
+
+	for (uint32_t at = 0; (name = listeners_unused(&s->listeners, s->plan->graph, &at));)
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+			"systemd opened the socket \"%s\", and no stage takes it: write "
+			"address = \"fd:%s\";",
+			name, name);
+}
+
 int supervisor_run(struct plan *plan, struct supervisor_start start,
 	const struct supervisor_view *view, struct supervisor **ret_supervisor, struct err *err)
 {
@@ -314,7 +326,10 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 	s->shared_fd = -1;
 	s->is_apart = start.mode == RESUME_APART;
 	s->started_ns = clock_now();
-	r = begin_run(s, start, err);
+	listeners_take(&s->listeners);
+	r = listeners_open(&s->listeners, plan->graph, err);
+	if (r == 0)
+		r = begin_run(s, start, err);
 	if (r == 0)
 		r = family_make(s, err);
 	if (r == 0 && s->resume.must_go_back)
@@ -325,6 +340,7 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 		supervisor_free(s);
 		return r;
 	}
+	say_unused_sockets(s);
 	family_start(s);
 	points_start(s);
 	open_control(s);
@@ -353,6 +369,7 @@ void supervisor_free(struct supervisor *supervisor)
 	points_stop(supervisor);
 	family_fini(supervisor);
 	reload_fini(supervisor);
+	listeners_close(&supervisor->listeners);
 	control_close(supervisor->control, NULL);
 	supervisor->drain_timer = sd_event_source_unref(supervisor->drain_timer);
 	supervisor->tick = sd_event_source_unref(supervisor->tick);

@@ -7,6 +7,7 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/audit.c src/supervisor/audit.h \
 	src/supervisor/child.c src/supervisor/child.h \
 	src/supervisor/control.c src/supervisor/control.h src/supervisor/control_room.h \
+	src/supervisor/listeners.c src/supervisor/listeners.h \
 	src/supervisor/metrics.c \
 	src/supervisor/mhd.c src/supervisor/mhd.h \
 	src/supervisor/plan.c src/supervisor/plan.h \

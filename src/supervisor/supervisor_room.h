@@ -10,6 +10,7 @@
 
 #include "supervisor/child.h"
 #include "supervisor/control.h"
+#include "supervisor/listeners.h"
 #include "supervisor/points.h"
 #include "supervisor/reload.h"
 
@@ -22,6 +23,7 @@ struct supervisor {
 	struct control *control; /* NULL: nobody can ask */
 	int graph_fd;
 	int shared_fd; /* page_shared */
+	struct listeners listeners;
 	struct resume resume;
 	uint64_t term; /* see base/word.h */
 	struct page_shared *shared;
