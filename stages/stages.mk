@@ -38,6 +38,16 @@ libstages_a_SOURCES = \
 	stages/http/text.c stages/http/text.h \
 	stages/http/transform.c \
 	stages/inline/inline.c \
+	stages/listen/datagram.c \
+	stages/listen/frame.c stages/listen/frame.h \
+	stages/listen/listen.c stages/listen/listen.h \
+	stages/listen/message.c \
+	stages/listen/peer.c \
+	stages/listen/stream.c \
+	stages/listen/syslog.c stages/listen/syslog.h stages/listen/syslog_room.h \
+	stages/listen/syslog_data.c \
+	stages/listen/syslog_time.c \
+	stages/listen/string_put.c stages/listen/string_put.h \
 	stages/null/null.c \
 	stages/sequence/sequence.c \
 	stages/sql/input.c stages/sql/input.h \
@@ -54,6 +64,7 @@ EXTRA_DIST += \
 	stages/file/README.md \
 	stages/http/README.md \
 	stages/inline/README.md \
+	stages/listen/README.md \
 	stages/null/README.md \
 	stages/sequence/README.md \
 	stages/sql/README.md \

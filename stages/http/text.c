@@ -56,9 +56,25 @@ static int following(unsigned char first, uint32_t *ret_code, uint32_t *ret_leas
 	return first < 0xe0 ? 1 : first < 0xf0 ? 2 : 3;
 }
 
+/* Bytes in front that are ASCII, looked at eight at a time. */
+static size_t ascii_size(const char *text, size_t size)
+{
+	size_t at = 0;
+	uint64_t eight;
+
+	for (; at + sizeof(eight) <= size; at += sizeof(eight)) {
+		(void)memcpy(&eight, text + at, sizeof(eight));
+		if (eight & UINT64_C(0x8080808080808080))
+			break;
+	}
+	while (at < size && (unsigned char)text[at] < 0x80)
+		at++;
+	return at;
+}
+
 bool text_is_utf8(const char *text, size_t size)
 {
-	for (size_t i = 0; i < size;) {
+	for (size_t i = ascii_size(text, size); i < size; i += ascii_size(text + i, size - i)) {
 		uint32_t code = 0, least = 0;
 		int more = following((unsigned char)text[i++], &code, &least);
 
