@@ -4,6 +4,7 @@ TASK_TEST_LIBS = $(TASK_LIBS) libbase.a $(CMOCKA_LIBS)
 LINK_TEST_LIBS = liblink.a libgraph.a $(RECORD_LIBS) libbase.a $(ZMQ_LIBS) $(CMOCKA_LIBS)
 
 UNIT_TESTS = \
+	tests/unit/test_address \
 	tests/unit/test_advice \
 	tests/unit/test_batch \
 	tests/unit/test_cancel \
@@ -15,6 +16,7 @@ UNIT_TESTS = \
 	tests/unit/test_io \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
+	tests/unit/test_listen \
 	tests/unit/test_order \
 	tests/unit/test_outlet \
 	tests/unit/test_spans \
@@ -28,6 +30,8 @@ UNIT_TESTS = \
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
+tests_unit_test_address_SOURCES = tests/unit/test_address.c
+tests_unit_test_address_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_advice_SOURCES = tests/unit/test_advice.c src/cli/advice.c
 tests_unit_test_advice_CFLAGS = $(AM_CFLAGS)
 tests_unit_test_advice_LDADD = $(LINK_TEST_LIBS) -lm
@@ -53,6 +57,9 @@ nodist_EXTRA_tests_unit_test_json_SOURCES = dummy.cxx
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_LDADD = libengine.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_ledger_SOURCES = dummy.cxx
+tests_unit_test_listen_SOURCES = tests/unit/test_listen.c
+tests_unit_test_listen_LDADD = libstages.a $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_listen_SOURCES = dummy.cxx
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_order_SOURCES = dummy.cxx
@@ -93,7 +100,7 @@ endif
 
 # Each fuzz target with its corpus: replayed as a test in every build, fuzzed where --enable-fuzzing was given
 # (`make fuzz`).
-FUZZ_TARGETS = tests/fuzz/fuzz_frame tests/fuzz/fuzz_graph tests/fuzz/fuzz_json tests/fuzz/fuzz_csv
+FUZZ_TARGETS = tests/fuzz/fuzz_frame tests/fuzz/fuzz_graph tests/fuzz/fuzz_json tests/fuzz/fuzz_csv tests/fuzz/fuzz_listen
 EXTRA_DIST += tests/fuzz/corpus
 if FUZZING
 noinst_PROGRAMS += $(FUZZ_TARGETS)
@@ -123,6 +130,10 @@ tests_fuzz_fuzz_csv_SOURCES = tests/fuzz/fuzz_csv.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_csv_LDADD = $(RECORD_LIBS)
 tests_fuzz_fuzz_csv_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_csv_SOURCES = dummy.cxx
+tests_fuzz_fuzz_listen_SOURCES = tests/fuzz/fuzz_listen.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_listen_LDADD = libstages.a $(RECORD_LIBS)
+tests_fuzz_fuzz_listen_LDFLAGS = $(FUZZ_LINK)
+nodist_EXTRA_tests_fuzz_fuzz_listen_SOURCES = dummy.cxx
 
 FUZZ_SECONDS = 60
 fuzz: all
