@@ -187,11 +187,16 @@ static int remove_left_over(const struct address *address)
 	return unlink(address->path) < 0 && errno != ENOENT ? -errno : 0;
 }
 
-/* "*" means IPv4 as well, whatever the system's default is. */
+/*
+ * "*" means IPv4 as well, whatever the system's default is. Who sent a datagram of this machine is known of those that were sent after
+ * it was asked for.
+ */
 static int set_options(const struct address *address, int fd)
 {
 	int on = 1, off = 0;
 
+	if (address->path && address->type == SOCK_DGRAM)
+		return setsockopt(fd, SOL_SOCKET, SO_PASSCRED, &on, sizeof(on)) < 0 ? -errno : 0;
 	if (address->path)
 		return 0;
 	if (address->type == SOCK_STREAM &&
