@@ -4,5 +4,6 @@ dist_pipelines_DATA = \
 	etc/pipelines/countries.conf \
 	etc/pipelines/pictures.conf \
 	etc/pipelines/queue-demo.conf \
+	etc/pipelines/syslog.conf \
 	etc/pipelines/timezones.conf \
 	etc/pipelines/unicode.conf

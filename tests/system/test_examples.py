@@ -4,9 +4,10 @@ import csv
 import gzip
 import json
 import shutil
+import socket
 import subprocess
 
-from conftest import ROOT
+from conftest import ROOT, children, finish, wait_for
 
 EXAMPLES = ROOT / "etc/pipelines"
 
@@ -75,6 +76,37 @@ def test_pictures_one_of_them_broken(place):
     assert code == 3, err
     assert "refused: convert ended with exit status 1: convert" in err
     assert [json.loads(line)["value"] for line in open(place.path / "thumbnails.ndjson")] == ["good.png"]
+
+
+def test_syslog(place):
+    """As logger(1) sends: RFC 5424 over UDP, and counted octets over TCP."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    place.env["SYSLOG_PORT"] = str(port)
+    shutil.copy(EXAMPLES / "syslog.conf", place.path)
+    process = place.start("run", "syslog.conf")
+
+    def log(severity, text, *how):
+        subprocess.run(["logger", "--server", "127.0.0.1", "--port", str(port), "--tag", "demo", "--id=17", "--priority", f"user.{severity}",
+                        *how, text], check=True)
+
+    def lines():
+        file = place.path / "warnings.ndjson"
+        return file.read_text().splitlines() if file.exists() else []
+    wait_for(lambda: len(children(process.pid)) == 4)
+    log("warning", "over UDP", "--udp")
+    wait_for(lambda: len(lines()) == 1)
+    log("info", "not worth it", "--tcp")
+    log("err", "over TCP", "--tcp", "--octet-count")
+    log("crit", "in the old way", "--tcp", "--rfc3164")
+    wait_for(lambda: len(lines()) == 3)
+    process.terminate()
+    assert finish(process)[0] == 0
+    records = [json.loads(line) for line in lines()]
+    assert [(r["severity"], r["message"]) for r in records] == [(4, "over UDP"), (3, "over TCP"), (2, "in the old way")]
+    assert {r["host"] for r in records} == {socket.gethostname().split(".")[0]} or {r["host"] for r in records} == {socket.gethostname()}
+    assert all(r["app"] == "demo" and r["timestamp"] for r in records)
 
 
 def test_every_example_has_a_test():
