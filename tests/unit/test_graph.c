@@ -32,7 +32,7 @@ static char options[] = "\x81\xa5"
 
 /* clang-format off */
 static const struct graph_stage example_stages[] = {
-	{ .name = "read",  .impl = "file",  .role = SL_SOURCE, .line = 3, .ports = out, .port_count = 1, NUMBERS },
+	{ .name = "read",  .impl = "file",  .role = SL_SOURCE, .line = 3, .listen = "tcp://127.0.0.1:1", .ports = out, .port_count = 1, NUMBERS },
 	{ .name = "split", .impl = "split", .role = SL_TRANSFORM, .line = 4, .ports = two, .port_count = 2,
 	  .module = "/usr/lib/split.so", .coroutines = 500, .rate_ns = 11, .timeout_ns = 12,
 	  .order = GRAPH_ORDER_ANY, .on_error = GRAPH_ON_ERROR_STOP, .flags = SL_ONE_PROCESS, NUMBERS },
@@ -94,6 +94,8 @@ static void a_graph_comes_back_whole(void **state)
 	assert_string_equal(split->file, "a.conf");
 	assert_string_equal(split->module, "/usr/lib/split.so");
 	assert_null(save->module);
+	assert_string_equal(graph->stages[0].listen, "tcp://127.0.0.1:1");
+	assert_null(save->listen);
 	assert_int_equal(split->role, SL_TRANSFORM);
 	assert_int_equal(split->flags, SL_ONE_PROCESS);
 	assert_int_equal(split->line, 4);
