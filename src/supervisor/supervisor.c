@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,6 +20,7 @@
 #define BEAT_FRESH                                                                                 \
 	NSEC_PER_SEC /* a process whose pump turned within this time is not stopped as a whole */
 #define USEC_PER_NSEC 1000
+#define DYING_PATIENCE NSEC_PER_SEC
 
 void supervisor_say(
 	struct supervisor *s, int level, const struct child *child, const char *format, ...)
@@ -301,6 +303,20 @@ static void close_control(struct supervisor *s)
 	s->control = NULL;
 }
 
+/* The processes of a supervisor that was killed die after it, and have its sockets until then. */
+static int open_sockets(struct supervisor *s, struct err *err)
+{
+	const struct timespec pause = { .tv_nsec = 20 * NSEC_PER_MSEC };
+	int64_t until = clock_now() + DYING_PATIENCE;
+	int r;
+
+	listeners_take(&s->listeners);
+	while ((r = listeners_open(&s->listeners, s->plan->graph, err)) == -EADDRINUSE &&
+		clock_now() < until)
+		(void)nanosleep(&pause, NULL);
+	return r;
+}
+
 static void say_unused_sockets(struct supervisor *s)
 {
 	const char *name;
@@ -326,8 +342,7 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 	s->shared_fd = -1;
 	s->is_apart = start.mode == RESUME_APART;
 	s->started_ns = clock_now();
-	listeners_take(&s->listeners);
-	r = listeners_open(&s->listeners, plan->graph, err);
+	r = open_sockets(s, err);
 	if (r == 0)
 		r = begin_run(s, start, err);
 	if (r == 0)
