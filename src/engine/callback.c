@@ -303,6 +303,18 @@ int sl_retry(struct sl_context *ctx, int64_t not_before, const char *format, ...
 }
 
 /* A failure ends the source with the callback: what it does without knowing is not used. */
+uint64_t sl_bound(struct sl_context *ctx, uint64_t origin, uint64_t position)
+{
+	struct callback *callback = callback_of(ctx);
+	uint64_t bound = 0;
+
+	if (callback->host->keeper &&
+		keeper_bound(callback->host->keeper, origin, position, &bound, &callback->err) < 0)
+		callback->must_stop = true;
+	return bound;
+}
+
+/* As above. */
 bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret)
 {
 	struct callback *callback = callback_of(ctx);
@@ -317,20 +329,14 @@ bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret
 	/* The checkpoint may be ahead already: of what is to be made again some was settled. */
 	if (repeat && repeat->cut.origin == origin && place.position != repeat->cut.start)
 		place = (struct sl_place){ .position = repeat->cut.start };
+	/* What cannot be read again goes on behind all that a sink has: another record must not have its name. */
+	if (r >= 0 && (callback->host->impl->flags & SL_TAKES_OVER) && !repeat) {
+		uint64_t last = sl_bound(ctx, origin, UINT64_MAX);
+
+		place.position = last > place.position ? last : place.position;
+	}
 	*ret = place;
 	return r > 0 || place.position > 0;
-}
-
-/* As above. */
-uint64_t sl_bound(struct sl_context *ctx, uint64_t origin, uint64_t position)
-{
-	struct callback *callback = callback_of(ctx);
-	uint64_t bound = 0;
-
-	if (callback->host->keeper &&
-		keeper_bound(callback->host->keeper, origin, position, &bound, &callback->err) < 0)
-		callback->must_stop = true;
-	return bound;
 }
 
 int sl_checkpoint_begin(

@@ -52,6 +52,7 @@ enum statement {
 	FORGET,
 	HAS_BOUNDS,
 	BOUND,
+	LAST_BOUND,
 	STATEMENT_COUNT
 };
 
@@ -79,6 +80,7 @@ static const char *const texts[STATEMENT_COUNT] = {
 	[HAS_BOUNDS] = "SELECT 1 FROM bounds WHERE ?1 <> '' LIMIT 1",
 	[BOUND] = "SELECT position FROM bounds WHERE ?1 <> '' AND origin = ?2 AND position > ?3 "
 		  "ORDER BY position LIMIT 1",
+	[LAST_BOUND] = "SELECT max(position) FROM bounds WHERE ?1 <> '' AND origin = ?2",
 };
 
 struct checkpoint {
@@ -268,11 +270,13 @@ int checkpoint_has_bounds(struct checkpoint *c, struct err *err)
 int checkpoint_bound(
 	struct checkpoint *c, uint64_t origin, uint64_t position, uint64_t *ret, struct err *err)
 {
-	sqlite3_stmt *statement = prepare(c, BOUND);
+	bool is_last = position == UINT64_MAX;
+	sqlite3_stmt *statement = prepare(c, is_last ? LAST_BOUND : BOUND);
 	int r;
 
 	bind(statement, 2, origin);
-	bind(statement, 3, position);
+	if (!is_last)
+		bind(statement, 3, position);
 	r = step(c, statement, err);
 	*ret = r > 0 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
 	(void)sqlite3_reset(statement);

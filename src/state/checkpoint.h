@@ -51,7 +51,7 @@ int checkpoint_begin(
 	struct checkpoint *checkpoint, const struct checkpoint_origin *origin, struct err *err);
 /* Are there bounds (point.h)? 1, 0; negative errno. */
 int checkpoint_has_bounds(struct checkpoint *checkpoint, struct err *err);
-/* The next one of that origin above a position; 0: none. 0 or negative errno. */
+/* The next one of that origin above a position, UINT64_MAX: the last one; 0: none. 0 or negative errno. */
 int checkpoint_bound(struct checkpoint *checkpoint, uint64_t origin, uint64_t position,
 	uint64_t *ret, struct err *err);
 /*

@@ -13,8 +13,8 @@ from conftest import wait_for
 def test_each_record_once_over_power_cuts(shape):
     seed = random.randrange(1 << 30)
     print(f"power: {shape}, seed {seed}")
-    done = power.power(shape, 40000, 4, seed, "40000/s")
-    assert done >= 1
+    done = power.power(shape, 100000, 4, seed, "40000/s")
+    assert done >= 2
 
 
 @pytest.mark.parametrize("file, options", [("out.ndjson", "append = true;"), ("out.csv.gz", "")])
