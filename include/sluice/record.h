@@ -160,6 +160,8 @@ struct sl_codec {
 	uint32_t column_count;
 	/* all text formats: longest record in bytes, 0: 16 MiB; a longer one is refused, not truncated */
 	size_t record_max;
+	/* reading: a descriptor that has nothing now is -EAGAIN also when it is not non-blocking */
+	bool no_wait;
 };
 
 /*

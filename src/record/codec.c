@@ -95,7 +95,7 @@ struct sl_decoder *sl_decoder_new(
 	d->complete_line = 1;
 	d->capacity = WINDOW_SIZE;
 	d->data = calloc(1, d->capacity + JSON_PADDING);
-	d->in = stream_in_new(codec->compression, fd);
+	d->in = stream_in_new(codec->compression, fd, codec->no_wait);
 	if (codec->format == SL_FORMAT_JSON || codec->format == SL_FORMAT_NDJSON)
 		d->json = json_reader_new();
 	if (codec->format == SL_FORMAT_CSV)

@@ -3,6 +3,7 @@
 #include "record/stream.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@ struct stream_in {
 	int fd;
 	uint64_t bytes;
 	const char *reason;
+	bool no_wait;
 	bool is_open; /* inside a member or frame */
 	bool at_end;  /* of the descriptor */
 	z_stream zlib;
@@ -38,7 +40,7 @@ struct stream_out {
 
 /* --- in ----------------------------------------------------------------------------------------- */
 
-struct stream_in *stream_in_new(enum sl_compression compression, int fd)
+struct stream_in *stream_in_new(enum sl_compression compression, int fd, bool no_wait)
 {
 	struct stream_in *in = calloc(1, sizeof(*in));
 
@@ -46,6 +48,7 @@ struct stream_in *stream_in_new(enum sl_compression compression, int fd)
 		return NULL;
 	in->compression = compression;
 	in->fd = fd;
+	in->no_wait = no_wait;
 	in->reason = "";
 	if (compression == SL_COMPRESSION_GZIP && inflateInit2(&in->zlib, GZIP_WINDOW) != Z_OK) {
 		free(in);
@@ -91,8 +94,11 @@ int stream_in_seek(struct stream_in *in, uint64_t position)
 
 static ssize_t read_fd(struct stream_in *in, void *data, size_t size)
 {
+	struct pollfd ready = { .fd = in->fd, .events = POLLIN };
 	ssize_t got;
 
+	if (in->no_wait && poll(&ready, 1, 0) == 0)
+		return -EAGAIN;
 	do
 		got = read(in->fd, data, size);
 	while (got < 0 && errno == EINTR);

@@ -12,7 +12,8 @@
 
 struct stream_in;
 /* NULL: no memory. */
-struct stream_in *stream_in_new(enum sl_compression compression, int fd);
+/* no_wait: what would wait is -EAGAIN, whatever the descriptor is. */
+struct stream_in *stream_in_new(enum sl_compression compression, int fd, bool no_wait);
 void stream_in_free(struct stream_in *in);
 /* Up to `size` decompressed bytes: their number; 0: the end; -EAGAIN; other negative errno, see stream_in_reason. */
 ssize_t stream_in_read(struct stream_in *in, char *data, size_t size);

@@ -90,6 +90,7 @@ static int open_next(struct sl_context *ctx, struct reader *reader, uint64_t wan
 
 	if (r < 0)
 		return r;
+	codec.no_wait = input_is_stdin(path);
 	reader->is_plain = codec.compression == SL_COMPRESSION_NONE && !input_is_stdin(path);
 	r = input_is_stdin(path) ? open_stdin(ctx, reader)
 				 : open_regular(ctx, reader, path, wanted);
@@ -185,15 +186,13 @@ static int read_some(struct sl_context *ctx, struct reader *reader, struct sl_cu
 {
 	int r;
 
-	do {
-		/* A pipe or a terminal may be silent for long; a regular file is always ready. */
-		if (reader->fd == STDIN_FILENO && cut->out->count == 0) {
-			r = sl_wait_fd(ctx, reader->fd, POLLIN, SL_NEVER);
-			if (r < 0)
-				return r;
-		}
-		r = sl_decoder_read(reader->decoder, cut->out, cut->want, cut->size_max, &cut->end);
-	} while (r == -EAGAIN);
+	/* A pipe or a terminal may be silent for long, and what came before is to be had all the same. */
+	while ((r = sl_decoder_read(reader->decoder, cut->out, cut->want, cut->size_max,
+			&cut->end)) == -EAGAIN) {
+		r = sl_wait_fd(ctx, reader->fd, POLLIN, SL_NEVER);
+		if (r < 0)
+			return r;
+	}
 	if (r < 0)
 		return sl_error(ctx, r, "%s: %s", reader->refusal.name,
 			*sl_decoder_reason(reader->decoder) ? sl_decoder_reason(reader->decoder)

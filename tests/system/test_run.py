@@ -190,6 +190,24 @@ stages = { read = { source = "file"; path = "-"; format = "lines"; };
     assert code == 0, err
 
 
+def test_lines_that_came_together_do_not_wait_for_the_next(place):
+    """The stage behind wishes for one record at a time: those that are at hand are read without the pipe having more."""
+    place.write("p.conf", """
+stages = { read = { source = "file"; path = "-"; format = "lines"; };
+           slow = { transform = "delay"; from = "read"; wait = "50ms"; };
+           show = { sink = "stdout"; from = "slow"; }; };""")
+    process = place.start("run", "p.conf", "--quiet", stdin=subprocess.PIPE)
+    process.stdin.write("a\nb\nc\nd\ne\nhalf")
+    process.stdin.flush()
+    os.set_blocking(process.stdout.fileno(), False)
+    came = []
+    wait_for(lambda: came.append(process.stdout.readline()) or sum(map(len, came)) >= 5 * len('"a"\n'), what="all five")
+    assert "".join(came) == "".join(f'"{x}"\n' for x in "abcde")
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process, 10)
+    assert code == 0, err
+
+
 def test_two_runs_of_one_config_are_refused(place):
     place.write("p.conf", """
 stages = { read = { source = "sequence"; }; slow = { transform = "delay"; from = "read"; wait = "1h"; };
