@@ -315,7 +315,8 @@ static int run_source(struct worker *worker, struct job *job)
 
 	if (worker->has_ended && job->is_repeat)
 		return cannot_repeat(worker, job);
-	job->is_canceled = worker->has_ended;
+	/* One that was handed out before a pause and would be begun in it could wait for long. */
+	job->is_canceled = worker->has_ended || (atomic_load(&host->pausing) && !job->is_repeat);
 	if (job->is_canceled)
 		return 0;
 	r = produce(worker, job);

@@ -204,3 +204,24 @@ def test_drain_timeout_stops_hard_and_the_next_start_goes_on(place):
     code, _, said = place.sluice("run", "p.conf")
     assert code == 0, said
     assert ids(place) == list(range(20))
+
+
+def test_a_source_that_waits_for_more_is_no_hindrance(place):
+    """Two cuts of it are under way: the first waits, and the second would be begun when the pause has ended the first."""
+    feed(place, 100)
+    text = """drain_timeout = "5s"; stages = {
+        read = { source = "file"; path = "in.ndjson"; follow = true; };
+        save = { sink = "file"; from = "read"; path = "out.ndjson"; }; };"""
+    place.write("p.conf", text)
+    process = place.start("run", "p.conf", "--runtime", "rt", stderr=open(place.path / "err.txt", "w"))
+    for n in range(3):
+        wait_for(lambda: (place.path / ".out.ndjson.part").exists() and (place.path / ".out.ndjson.part").read_bytes().count(b"\n") == 100 + n,
+                 what="all in the file")
+        place.write("p.conf", text.replace("follow = true;", f'follow = true; retain = "{n + 1}MiB";'))
+        code, out, error = reload(place)
+        assert code == 0, out + error
+        with open(place.path / "in.ndjson", "a") as file:
+            file.write('{"id":%d}\n' % (100 + n))
+    wait_for(lambda: (place.path / ".out.ndjson.part").read_bytes().count(b"\n") == 103, what="what came last")
+    process.send_signal(signal.SIGINT)
+    assert finish(process)[0] == 0
