@@ -50,6 +50,13 @@ libstages_a_SOURCES = \
 	stages/listen/string_put.c stages/listen/string_put.h \
 	stages/null/null.c \
 	stages/sequence/sequence.c \
+	stages/spill/disk.c \
+	stages/spill/group.c stages/spill/group.h \
+	stages/spill/open.c \
+	stages/spill/sink.c \
+	stages/spill/source.c \
+	stages/spill/store.c stages/spill/store.h \
+	stages/spill/tidy.c \
 	stages/sql/input.c stages/sql/input.h \
 	stages/sql/sql.c \
 	stages/sqlite/sink.c \
@@ -67,6 +74,7 @@ EXTRA_DIST += \
 	stages/listen/README.md \
 	stages/null/README.md \
 	stages/sequence/README.md \
+	stages/spill/README.md \
 	stages/sql/README.md \
 	stages/sqlite/README.md \
 	stages/stdout/README.md

@@ -99,6 +99,7 @@ struct sl_context; /* one per worker; in check and open one of the process */
 struct sl_batch;   /* the records that travel together; borrowed while the callback runs */
 
 uint32_t sl_batch_count(const struct sl_batch *batch);
+/* The records lie one behind the other, in this order. */
 struct sl_value sl_batch_record(const struct sl_batch *batch, uint32_t index);
 
 /*
@@ -261,8 +262,13 @@ const char *sl_stage_name(const struct sl_context *ctx);
 const char *sl_full_name(const struct sl_context *ctx);
 /* The folder in which this pipeline keeps its state; for built-in stages. */
 const char *sl_state(const struct sl_context *ctx);
-/* The number of this run: a successor, and a run that goes on, have the same. */
+/*
+ * Which run this is, in numbers at random that are never 0. The run: from a start to the end of the input, over restarts of anything; the series:
+ * that run and those that go on behind it where it ended; the term: from one start of the pipeline, or reload, to the next stop.
+ */
 uint64_t sl_run(const struct sl_context *ctx);
+uint64_t sl_series(const struct sl_context *ctx);
+uint64_t sl_term(const struct sl_context *ctx);
 
 /* The run reads only what has come since the one before, which came to its end. */
 bool sl_goes_on(const struct sl_context *ctx);
@@ -298,7 +304,10 @@ bool sl_recall(struct sl_context *ctx, const void **ret_data, size_t *ret_size);
  */
 void sl_rejected_before(struct sl_context *ctx, uint64_t count);
 
-/* In a source's `produce`: so many records were lost before it could read them, and it is the source who says so, in the log. They are not kept. */
+/*
+ * So many records are lost, and it is the stage who says so, in the log; they are not kept. In a source's `produce`: before it could read them. In
+ * a sink's `write`: records of the batch, given up for good.
+ */
 void sl_drop(struct sl_context *ctx, uint64_t count);
 
 /*
@@ -319,6 +328,8 @@ int sl_listener(const struct sl_context *ctx);
  * A source: how much of how much it has read, in `unit` ("bytes", "records"); total 0: unknown. For people only. Cheap.
  */
 void sl_progress(struct sl_context *ctx, uint64_t done, uint64_t total, const char *unit);
+/* Of a built-in stage that is one end of a store: how much was ever put into it; or taken out of it. */
+void sl_stored(struct sl_context *ctx, uint64_t records, uint64_t bytes);
 
 /*
  * What a module (a shared object on SLUICE_STAGE_PATH) exports: its stages, once.

@@ -275,11 +275,28 @@ static void say(const struct graph *graph, const struct sampling *sampling, bool
 
 /* --- the command ---------------------------------------------------------------------------------- */
 
+/* A store would show how fast a disk is, and hide who waits for whom. */
+static int leave_out_stores(struct plan *plan)
+{
+	struct graph *joined;
+	struct err err = { 0 };
+
+	if (graph_join(plan->graph, &joined, &err) < 0) {
+		(void)fprintf(stderr, "sluice advise: %s\n", err.text);
+		return 1;
+	}
+	graph_free(plan->graph);
+	plan->graph = joined;
+	return 0;
+}
+
 static int run_plan(struct plan *plan, const struct cli_options *options)
 {
 	struct sampling sampling = { .wanted_ns = options->duration_ns };
 	int r;
 
+	if (leave_out_stores(plan) != 0)
+		return CLI_FAILED;
 	if (!options->with_sinks)
 		leave_out_sinks(plan->graph);
 	sampling.processes =

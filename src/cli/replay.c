@@ -94,7 +94,7 @@ static void put_source(struct build *b, const struct graph_stage *like)
 		.name = b->name,
 		.impl = GRAPH_DEAD_LETTERS,
 		.role = SL_SOURCE,
-		.flags = SL_ONE_PROCESS | SL_ONE_THREAD,
+		.flags = SL_ONE_PROCESS | SL_ONE_THREAD | GRAPH_DURABLE,
 		.file = like->file,
 		.line = like->line,
 		.processes = 1,
@@ -160,7 +160,7 @@ static int decode(const struct build *b, struct graph **ret_graph, struct err *e
 	return r;
 }
 
-int replay_graph(const struct graph *graph, const char *stage, int64_t last,
+static int replay_joined(const struct graph *graph, const char *stage, int64_t last,
 	struct graph **ret_graph, struct err *err)
 {
 	int first = find(graph, stage, err);
@@ -191,5 +191,19 @@ int replay_graph(const struct graph *graph, const char *stage, int64_t last,
 	free(b.graph.stages);
 	free(b.graph.links);
 	sl_writer_fini(&b.options);
+	return r;
+}
+
+/* Stores are left out: what a stopped run has in them is that run's. */
+int replay_graph(const struct graph *graph, const char *stage, int64_t last,
+	struct graph **ret_graph, struct err *err)
+{
+	struct graph *joined;
+	int r = graph_join(graph, &joined, err);
+
+	if (r < 0)
+		return r;
+	r = replay_joined(joined, stage, last, ret_graph, err);
+	graph_free(joined);
 	return r;
 }

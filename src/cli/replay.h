@@ -7,7 +7,7 @@
 #include "config/graph.h"
 
 /*
- * A graph of its own: a source of the letters of `stage` up to the id `last`, then what is below. 0; -ENOENT: no such stage; -EINVAL: it
+ * A graph of its own: a source of the letters of `stage` up to the id `last`, then what is below, without stores. 0; -ENOENT: no such stage; -EINVAL: it
  * is a source, or a sink below would replace what it wrote before; -ENOMEM. The text in `err`.
  */
 int replay_graph(const struct graph *graph, const char *stage, int64_t last,

@@ -6,6 +6,7 @@ libgraph_a_SOURCES = \
 	src/config/arena.c src/config/arena.h \
 	src/config/graph.c src/config/graph.h \
 	src/config/graph_decode.c src/config/graph_room.h \
+	src/config/graph_join.c \
 	src/config/graph_print.c src/config/graph_print.h
 libconfigload_a_CFLAGS = $(AM_CFLAGS) $(LIBCONFIG_CFLAGS)
 libconfigload_a_SOURCES = \
@@ -21,6 +22,7 @@ libconfigload_a_SOURCES = \
 	src/config/resolve.c \
 	src/config/rules.c \
 	src/config/schema.c src/config/schema.h \
+	src/config/stores.c \
 	src/config/suggest.c src/config/suggest.h \
 	src/config/syntax.c src/config/syntax.h \
 	src/config/text.c src/config/text.h \

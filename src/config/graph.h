@@ -25,6 +25,16 @@ extern const char *const graph_roles[];
 
 /* The stage is given whole batches, and a record of one waits for none of another's. */
 #define GRAPH_WHOLE_BATCHES (1u << 31)
+/* A source that cannot go on where it stood: but what it has given is in a store. */
+#define GRAPH_DURABLE (1u << 30)
+
+/*
+ * The two stages that `when_full` or `intake` adds: the sink STAGE~in writes batches into a store in the state folder, the source
+ * STAGE~out reads them. No link goes from one to the other. A config could write neither their implementation nor their names.
+ */
+#define GRAPH_SPILL "spill"
+#define GRAPH_SPILL_IN "~in"
+#define GRAPH_SPILL_OUT "~out"
 
 struct graph_stage {
 	const char *name;   /* "vat" */
@@ -101,6 +111,23 @@ uint64_t graph_concurrency(const struct graph_stage *stage);
  * there is; more where nobody is there to share with, or where all of a batch begins at once.
  */
 uint32_t graph_first_wish(const struct graph_stage *stage);
+/* The source that reads what that sink, the first half of a store, writes; -ENOENT: it is none, or there is none. */
+int graph_find_out(const struct graph *graph, uint32_t in);
+/* A store, as its first half was told. `name`, of the file, is borrowed from the graph and not terminated. */
+struct graph_store {
+	const char *name;
+	size_t name_size;
+	uint64_t max; /* bytes */
+	bool drops;   /* what comes when it is full is given up */
+	uint32_t out; /* its second half */
+};
+/* 0; -ENOENT as above. */
+int graph_store(const struct graph *graph, uint32_t in, struct graph_store *ret);
+/*
+ * The same graph without stores: what went into one goes to the stages behind it. For whoever runs a part of a pipeline, or runs it apart, and must
+ * not touch its stores. 0 or negative errno.
+ */
+int graph_join(const struct graph *graph, struct graph **ret_graph, struct err *err);
 /* The stage's index, or -ENOENT. */
 int graph_find(const struct graph *graph, const char *name);
 /* Sum of `retain` over all outlets of all instances: the declared memory bound, bytes. */

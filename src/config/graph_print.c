@@ -59,6 +59,21 @@ static void print_outputs(
 	}
 }
 
+/* What the first half of a store leads to. */
+static void print_store(
+	const struct graph *graph, const struct graph_stage *stage, int width, FILE *out)
+{
+	struct graph_store store;
+	char text[32];
+
+	if (graph_store(graph, (uint32_t)(stage - graph->stages), &store) < 0)
+		return;
+	(void)fprintf(out, "  %*s  => %s, through the store %.*s; with %s in it %s\n", width, "",
+		graph->stages[store.out].name, (int)store.name_size, store.name,
+		units_print_size(store.max, text, sizeof(text)),
+		store.drops ? "what comes is dropped" : "what comes waits");
+}
+
 void graph_print_text(const struct graph *graph, FILE *out)
 {
 	int width = name_width(graph);
@@ -78,6 +93,7 @@ void graph_print_text(const struct graph *graph, FILE *out)
 		print_numbers(stage, out);
 		(void)fputc('\n', out);
 		print_outputs(graph, stage, width, out);
+		print_store(graph, stage, width, out);
 	}
 }
 
@@ -124,5 +140,10 @@ void graph_print_dot(const struct graph *graph, FILE *out)
 			(void)fprintf(out, " [label=\"%s\"]", upstream->ports[link->port]);
 		(void)fputs(";\n", out);
 	}
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (graph_find_out(graph, i) >= 0)
+			(void)fprintf(out, "\t\"%s\" -> \"%s\" [style=dashed, label=\"store\"];\n",
+				graph->stages[i].name,
+				graph->stages[graph_find_out(graph, i)].name);
 	(void)fputs("}\n", out);
 }

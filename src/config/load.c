@@ -161,7 +161,8 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.role = draft->role,
 		.flags = flags_of(draft) |
 			 (draft->impl->transform_batch || draft->impl->write ? GRAPH_WHOLE_BATCHES
-									     : 0),
+									     : 0) |
+			 (common->intake == SCHEMA_DURABLE ? GRAPH_DURABLE : 0),
 		.file = place.file,
 		.line = place.line,
 		.processes = draft->processes,
@@ -254,6 +255,8 @@ static int make_graph(struct loader *loader, struct graph **ret_graph, struct er
 		return -ENOMEM;
 	fill_stages(loader, &graph);
 	fill_links(loader, &graph);
+	if (!loader->arena.error && !stores_insert(loader, &graph))
+		return -EINVAL;
 	return loader->arena.error ? loader->arena.error : own(&graph, ret_graph, err);
 }
 

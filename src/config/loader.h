@@ -5,7 +5,7 @@
  *   text     read and flatten        syntax   why libconfig refused it
  *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand)
  *   wire     from, ports, cycles     rules    what does not go together
- *   load     drives all this, makes the graph
+ *   load     drives all this, makes the graph; stores adds what `when_full` and `intake` want
  *
  * Each adds what it finds to `problems` and goes on; only what cannot be looked at any further is left out.
  */
@@ -98,6 +98,9 @@ void options_resolve(struct loader *loader, struct draft *draft);
 void wire_stages(struct loader *loader);
 uint32_t draft_port_count(const struct draft *draft);
 const char *draft_port(const struct draft *draft, uint32_t port);
+
+/* stores.c: the graph with two more stages for each store; `graph` is as the drafts are. False, and reported, when they are too many. */
+bool stores_insert(struct loader *loader, struct graph *graph);
 
 /* rules.c */
 void rules_check(struct loader *loader);

@@ -73,7 +73,12 @@ static void report_unknown_option(
 static void report_unfit_option(
 	struct loader *loader, const struct draft *draft, const char *name, unsigned line)
 {
-	if (draft->role == SL_SOURCE)
+	if (strcmp(name, "intake") == 0)
+		problems_error(&loader->problems, line,
+			"`intake` is about what a source reads: for the %s `%s` write when_full = "
+			"\"spill\";",
+			role_name(draft->role), draft->name);
+	else if (draft->role == SL_SOURCE)
 		problems_error(&loader->problems, line,
 			"`%s` is about records that come in, and a source has no input: set it on "
 			"a stage that takes from `%s`",

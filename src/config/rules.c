@@ -165,6 +165,30 @@ static void check_sockets(struct loader *loader, const struct draft *draft)
 	}
 }
 
+/* What can read again needs no store. Whether it can is not known of one whose options are wrong. */
+static void check_intake(struct loader *loader, const struct draft *draft)
+{
+	if (draft->role != SL_SOURCE || !config_setting_get_member(draft->setting, "intake") ||
+		schema_find(draft->impl->options, "intake") || !(draft->impl->flags & SL_RESUMES) ||
+		draft->is_live || (draft->impl->is_live && loader->problems.error_count > 0))
+		return;
+	problems_error(&loader->problems, draft_line(draft, "intake"),
+		"`%s` goes on where it stood, whoever dies, so `intake` is not needed: remove it",
+		draft->name);
+}
+
+static void check_spill_max(struct loader *loader, const struct draft *draft)
+{
+	bool is_source = draft->role == SL_SOURCE;
+
+	if (draft->common.spill_max == 0 || draft->common.when_full != SCHEMA_BLOCK ||
+		draft->common.intake == SCHEMA_DURABLE)
+		return;
+	problems_error(&loader->problems, draft_line(draft, "spill_max"),
+		"`spill_max` bounds a store on disk, and `%s` has none: remove it, or write %s;",
+		draft->name, is_source ? "intake = \"durable\"" : "when_full = \"spill\"");
+}
+
 void rules_check(struct loader *loader)
 {
 	for (uint32_t i = 0; i < loader->draft_count; i++) {
@@ -178,6 +202,8 @@ void rules_check(struct loader *loader)
 		check_partition(loader, draft);
 		check_room(loader, i);
 		check_targets(loader, i);
+		check_intake(loader, draft);
+		check_spill_max(loader, draft);
 		if (loader->runtime)
 			check_sockets(loader, draft);
 	}

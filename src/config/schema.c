@@ -22,6 +22,8 @@ static const char *const process_words[] = { "auto", NULL };
 static const char *const retry_words[] = { "forever", NULL };
 static const char *const orders[] = { "keep", "any", NULL };
 static const char *const on_errors[] = { "dead-letter", "drop", "stop", NULL };
+static const char *const when_fulls[] = { "block", "spill", "drop", NULL };
+static const char *const intakes[] = { "memory", "durable", NULL };
 
 #define VALUE(name_, type_) SL_OPTION(#name_, type_, struct schema_values, name_)
 
@@ -61,6 +63,12 @@ const struct sl_option schema_common[] = {
 	  .help = "the wait before a record is tried again, or a dead process started again (but for the first, at once); doubles each time, up to 30 times itself" },
 	{ VALUE(stall_timeout, DURATION), .fallback = "60s", .example = "\"5m\"",
 	  .help = "a process that works on one record for longer is ended and started again; a record that does it twice is given up; \"0\": never" },
+	{ VALUE(when_full, CHOICE), .fallback = "block", .example = "\"spill\"", .choices = when_fulls,
+	  .help = "when the stage is slow or dead: \"block\": those before it wait; \"spill\": a store on disk takes what comes, then they wait; \"drop\": a small one, then what comes is given up and counted" },
+	{ VALUE(intake, CHOICE), .fallback = "memory", .example = "\"durable\"", .choices = intakes,
+	  .help = "of a source that cannot read again: what it holds is lost when its process dies, or it is in a store on disk as soon as it counts as read" },
+	{ VALUE(spill_max, SIZE), .example = "\"10GiB\"", .min = 64 << 10, .max = INT64_C(1) << 44,
+	  .help = "the most that the store of `when_full` or `intake` holds; absent: \"1GiB\", for when_full = \"drop\" \"16MiB\"" },
 	{ .name = NULL },
 };
 
@@ -73,6 +81,8 @@ static const struct { const char *name; bool fits[3]; } limited[] = {
 	{ "retain",    { true,  true,     false } },
 	{ "timeout",   { false, true,     false } },
 	{ "retries",   { false, true,     false } },
+	{ "when_full", { false, true,     true } },
+	{ "intake",    { true,  false,    false } },
 };
 /* clang-format on */
 

@@ -32,7 +32,13 @@ struct schema_values {
 	int64_t restart_within;
 	int64_t backoff;
 	int64_t stall_timeout;
+	int when_full;      /* enum schema_when_full */
+	int intake;         /* enum schema_intake */
+	uint64_t spill_max; /* bytes; 0: not said */
 };
+
+enum schema_when_full { SCHEMA_BLOCK, SCHEMA_SPILL, SCHEMA_DROP };
+enum schema_intake { SCHEMA_MEMORY, SCHEMA_DURABLE };
 
 #define SCHEMA_AUTO (-1)
 #define SCHEMA_FOREVER (-1)

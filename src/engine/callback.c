@@ -79,6 +79,16 @@ uint64_t sl_run(const struct sl_context *ctx)
 	return callback_of(ctx)->host->run;
 }
 
+uint64_t sl_series(const struct sl_context *ctx)
+{
+	return callback_of(ctx)->host->series;
+}
+
+uint64_t sl_term(const struct sl_context *ctx)
+{
+	return callback_of(ctx)->host->term;
+}
+
 struct sl_identity sl_batch_identity(const struct sl_batch *batch)
 {
 	const struct batch_head *head = &batch->head;
@@ -179,7 +189,8 @@ static void name_letter(
 		letter->index = find_index(callback, record);
 	} else {
 		letter->in.run = callback->host->run;
-		letter->in.origin = callback->cut ? callback->cut->origin : 0;
+		letter->in.origin =
+			callback->cut ? host_origin(callback->host, callback->cut->origin) : 0;
 		letter->in.start = callback->cut ? callback->cut->start : 0;
 		letter->index = (uint32_t)callback->dead;
 		/* Cuts may be made otherwise the next time, if none of this one was sent; its place is the same. */
@@ -376,6 +387,14 @@ void sl_progress(struct sl_context *ctx, uint64_t done, uint64_t total, const ch
 	page_set(page->progress_done, done);
 	page_set(page->progress_total, total);
 	page_set(page->progress_is_bytes, unit[0] == 'b');
+}
+
+void sl_stored(struct sl_context *ctx, uint64_t records, uint64_t bytes)
+{
+	struct page *page = callback_of(ctx)->host->page;
+
+	page_set(page->store_records, records);
+	page_set(page->store_bytes, bytes);
 }
 
 bool sl_is_stopping(struct sl_context *ctx)

@@ -11,6 +11,7 @@ libengine_a_SOURCES = \
 	src/engine/host.c src/engine/host.h \
 	src/engine/keeper.c src/engine/keeper.h \
 	src/engine/ledger.c src/engine/ledger.h \
+	src/engine/left.c src/engine/left.h \
 	src/engine/letters.c src/engine/letters.h \
 	src/engine/memory.c src/engine/memory.h \
 	src/engine/modules.c src/engine/modules.h \

@@ -16,6 +16,7 @@
 #include "base/word.h"
 #include "config/schema.h"
 #include "engine/crash.h"
+#include "engine/left.h"
 #include "engine/pump.h"
 #include "engine/registry.h"
 
@@ -87,6 +88,8 @@ static int host_init(
 	host->series = start->word.series;
 	host->term = start->word.term;
 	host->accept_mixed = start->word.how;
+	if (host->stage->role == SL_SOURCE && !(host->stage->flags & SL_RESUMES))
+		arc4random_buf(&host->salt, sizeof(host->salt));
 	host->state = start->folders + strlen(start->folders) + 1;
 	(void)pthread_mutex_init(&host->dead_lock, NULL);
 	host->page = page_map(start->page_fd, &r);
@@ -157,6 +160,8 @@ int host_main(int words)
 	if (receive_start(words, &start) < 0)
 		return EXIT_FAILURE;
 	r = host_init(&host, &start, &graph, &err);
+	if (r == 0)
+		r = left_check(&host, &err);
 	if (r == 0)
 		r = stage_open(&host, &callback, &bound, &err);
 	if (r < 0) {

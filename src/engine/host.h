@@ -34,6 +34,8 @@ struct host {
 	uint64_t run;
 	uint64_t series;
 	uint64_t term; /* see base/word.h */
+	uint64_t
+		salt; /* of the origins of a source that cannot resume: nobody else's positions are meant */
 	bool accept_mixed;
 	void *shared; /* the stage's shared struct */
 	struct page *page;
@@ -76,6 +78,12 @@ struct callback {
 	int64_t retry_at;       /* what sl_retry asked for */
 	struct err err;         /* what sl_error or sl_retry said last */
 };
+
+/* The origin by which a source's positions are known; 0 stays that of a source that resumes. */
+static inline uint64_t host_origin(const struct host *host, uint64_t origin)
+{
+	return origin ^ host->salt;
+}
 
 void callback_init(struct callback *callback, struct host *host, struct page_worker *slot);
 /*

@@ -271,7 +271,8 @@ static void job_done_source(struct pump *pump, struct job *job)
 	need(pump, entry ? 0 : -ENOMEM);
 	count_own(pump, entry->tally, job);
 	head = job->outputs[0].whole->head;
-	r = origins_cut(pump->origins, &head, job->cut.is_apart, job->cut.after, entry);
+	r = origins_cut(pump->origins, &head, job->cut.is_apart,
+		job->cut.after ? host_origin(pump->host, job->cut.after) : 0, entry);
 	if (r == -EPROTO)
 		die_of_positions(pump, &head);
 	need(pump, r);
@@ -1042,6 +1043,10 @@ static int pump_open(struct pump *pump, const char *runtime, struct err *err)
 		host->keeper = pump->keeper;
 		pump->is_source_done = keeper_has_ended(pump->keeper, &pump->how);
 	}
+	if (host->impl->role == SL_SOURCE && !(host->stage->flags & (SL_RESUMES | GRAPH_DURABLE)))
+		log_write(LOG_LEVEL_INFO,
+			"what it has read and is not settled is lost when its process dies "
+			"(intake = \"durable\"; keeps it on disk)");
 	r = open_links(pump, err);
 	return r < 0 ? r : crew_start(host, &pump->crew, err);
 }

@@ -18,6 +18,7 @@ extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_sql;
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
 	sl_stage_sink_stdout;
+extern const struct sl_stage sl_stage_sink_spill, sl_stage_source_spill;
 #pragma GCC visibility pop
 
 static const struct sl_stage *const all[] = {
@@ -72,9 +73,11 @@ const struct sl_stage *registry_open(
 
 	if (module)
 		return modules_open(module, role, name, err);
-	/* Not in the list: only a replay has it. */
+	/* Not in the list: only a replay has it, and what `when_full` and `intake` add. */
 	if (strcmp(name, GRAPH_DEAD_LETTERS) == 0)
 		return &letters_source;
+	if (strcmp(name, GRAPH_SPILL) == 0)
+		return role == SL_SINK ? &sl_stage_sink_spill : &sl_stage_source_spill;
 	stage = find_built_in(role, name);
 	if (!stage)
 		(void)err_set(err, -ENOENT, "no stage \"%s\" in this sluice-stage", name);

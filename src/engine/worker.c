@@ -333,7 +333,7 @@ static int run_source(struct worker *worker, struct job *job)
 	worker->owed = worker->writers[0].count;
 	head.id = (struct batch_id){
 		.run = host->run,
-		.origin = job->cut.origin,
+		.origin = host_origin(host, job->cut.origin),
 		.start = job->cut.start,
 		.end = job->cut.end,
 	};

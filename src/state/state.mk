@@ -6,6 +6,7 @@ libstate_a_SOURCES = \
 	src/state/committed.c src/state/committed.h \
 	src/state/cuts.c src/state/cuts.h \
 	src/state/dead.c src/state/dead.h \
+	src/state/left.c src/state/left.h \
 	src/state/point.c src/state/point.h \
 	src/state/store.c src/state/store.h
 STATE_LIBS = libstate.a $(SQLITE_LIBS)

@@ -76,6 +76,9 @@ struct page {
 	_Atomic uint64_t held_bytes;                    /* retention */
 	_Atomic uint64_t position;                      /* source: end of the last batch cut */
 	_Atomic uint64_t settled;                       /* source: floor of the current origin */
+	_Atomic uint64_t
+		store_records;        /* one end of a store: ever put into it; or ever taken out */
+	_Atomic uint64_t store_bytes; /* the same */
 	_Atomic int64_t pump_beat_ns;
 	_Atomic int64_t
 		first_record_ns; /* monotonic: the first record in (sink) or out (others); 0: none yet */

@@ -129,7 +129,8 @@ uint64_t resume_random(void)
 static const char *find_forgetful(const struct graph *graph)
 {
 	for (uint32_t i = 0; i < graph->stage_count; i++)
-		if (graph->stages[i].role == SL_SOURCE && !(graph->stages[i].flags & SL_RESUMES))
+		if (graph->stages[i].role == SL_SOURCE &&
+			!(graph->stages[i].flags & (SL_RESUMES | GRAPH_DURABLE)))
 			return graph->stages[i].name;
 	return NULL;
 }

@@ -318,6 +318,61 @@ static void the_fuzzers_seeds_are_of_this_version(void **state)
 	}
 }
 
+static bool has_link(const struct graph *graph, const char *from, const char *to)
+{
+	for (uint32_t i = 0; i < graph->link_count; i++)
+		if (strcmp(graph->stages[graph->links[i].upstream].name, from) == 0 &&
+			strcmp(graph->stages[graph->links[i].downstream].name, to) == 0)
+			return true;
+	return false;
+}
+
+/* An intake behind the source, read by two; before one of them another store; and a module of that name, which is none. */
+static void a_graph_without_its_stores(void **state)
+{
+	/* clang-format off */
+	struct graph_stage stages[] = {
+		{ .name = "read", .impl = "exec", .role = SL_SOURCE, .flags = GRAPH_DURABLE, .ports = out, .port_count = 1, NUMBERS },
+		{ .name = "read~in", .impl = GRAPH_SPILL, .role = SL_SINK, NUMBERS },
+		{ .name = "read~out", .impl = GRAPH_SPILL, .role = SL_SOURCE, .ports = out, .port_count = 1, NUMBERS },
+		{ .name = "save~in", .impl = GRAPH_SPILL, .role = SL_SINK, NUMBERS },
+		{ .name = "save~out", .impl = GRAPH_SPILL, .role = SL_SOURCE, .ports = out, .port_count = 1, NUMBERS },
+		{ .name = "save", .impl = "file", .role = SL_SINK, NUMBERS },
+		{ .name = "mine", .impl = GRAPH_SPILL, .module = "/usr/lib/mine.so", .role = SL_SINK, NUMBERS },
+	};
+	/* clang-format on */
+	struct graph_link links[] = { { 0, 0, 1 }, { 2, 0, 3 }, { 4, 0, 5 }, { 2, 0, 6 } };
+	struct graph with = { .name = "p",
+		.file = "/p.conf",
+		.stages = stages,
+		.stage_count = 7,
+		.links = links,
+		.link_count = 4,
+		.drain_timeout_ns = 1 };
+	struct graph *whole, *joined;
+	uint64_t shape;
+
+	(void)state;
+	assert_int_equal(there_and_back(&with, &whole), 0);
+	assert_int_equal(graph_find_out(whole, 1), 2);
+	assert_int_equal(graph_find_out(whole, 3), 4);
+	for (uint32_t i = 0; i < whole->stage_count; i++)
+		assert_true(i == 1 || i == 3 || graph_find_out(whole, i) == -ENOENT);
+	shape = whole->shape;
+	assert_int_equal(graph_join(whole, &joined, NULL), 0);
+	assert_int_equal(joined->stage_count, 3);
+	assert_int_equal(joined->link_count, 2);
+	assert_true(has_link(joined, "read", "save") && has_link(joined, "read", "mine"));
+	assert_int_equal(joined->stages[0].flags, 0);
+	graph_free(joined);
+	graph_free(whole);
+	/* How much a store holds is no part of the shape. */
+	stages[1].options = (struct sl_value){ .data = "\x80", .size = 1 };
+	assert_int_equal(there_and_back(&with, &whole), 0);
+	assert_true(whole->shape == shape);
+	graph_free(whole);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -327,6 +382,7 @@ int main(void)
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(damage_never_gets_further),
 		cmocka_unit_test(a_graph_can_be_read),
+		cmocka_unit_test(a_graph_without_its_stores),
 		cmocka_unit_test(the_fuzzers_seeds_are_of_this_version),
 	};
 
