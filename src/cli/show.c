@@ -148,11 +148,14 @@ static void draw(struct show *show, const struct supervisor *supervisor)
 		const struct graph_stage *stage = &graph->stages[i];
 		struct row row = sum(supervisor, i);
 		char in[32], out[32], rate[32], more[128];
+		struct fill fill;
 
 		(void)units_print_count(row.in, in, sizeof(in));
 		(void)units_print_count(row.out, out, sizeof(out));
 		(void)units_print_count((uint64_t)show->rate[i], rate, sizeof(rate));
 		(void)progress(show, &row, more, sizeof(more));
+		if (supervisor_fill(supervisor, i, &fill))
+			(void)fill_print(&fill, more, sizeof(more));
 		(void)fprintf(stderr, "%-16.16s %2u/%-2u %14s %14s %12s %6llu  %s\n", stage->name,
 			row.running, row.processes, in, stage->role == SL_SINK ? "" : out, rate,
 			(unsigned long long)row.queued, more[0] ? more : waiting(&row));
@@ -250,6 +253,23 @@ static void print_table(const struct supervisor *supervisor, const uint64_t *tal
 	}
 }
 
+/* Whose store was full; these are no dead letters. */
+static void print_dropped(const struct graph *graph, const uint64_t *tally)
+{
+	struct graph_store store;
+	char count[32];
+
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (graph_store(graph, i, &store) == 0 && tally[tally_dead(graph, i)] > 0)
+			(void)fprintf(stderr,
+				"dropped before `%s`, whose store was full: %s records\n",
+				graph->stages[graph->links[graph->stages[store.out].outputs[0]]
+						      .downstream]
+					.name,
+				units_print_count(
+					tally[tally_dead(graph, i)], count, sizeof(count)));
+}
+
 void show_end(struct show *show, const struct supervisor *supervisor,
 	const struct supervisor_result *result)
 {
@@ -275,6 +295,7 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	print_table(supervisor, result->tally);
 	(void)units_print_duration(result->elapsed_ns, elapsed, sizeof(elapsed));
 	(void)units_print_count(dead, count, sizeof(count));
+	print_dropped(graph, result->tally);
 	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n",
 		result->is_stopped ? "stopped" : "done", elapsed,
 		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");

@@ -121,6 +121,25 @@ static void print_if_source(const json_t *stage, const json_t *instance)
 		print_source(instance);
 }
 
+/* "save~in: 12 345 records, 3.4 MiB of 1 GiB, in the store spill.save.db" */
+static void print_stores(const json_t *stages)
+{
+	for (size_t i = 0; i < json_array_size(stages); i++) {
+		const json_t *stage = json_array_get(stages, i);
+		const json_t *store = json_object_get(stage, "store");
+		char records[32], bytes[32], max[32];
+
+		if (store)
+			(void)printf("%s: %s records, %s of %s, in the store %s\n",
+				reply_text(stage, "name"),
+				print_number(store, "records", records, sizeof(records)),
+				units_print_size(
+					reply_number(store, "bytes"), bytes, sizeof(bytes)),
+				units_print_size(reply_number(store, "max"), max, sizeof(max)),
+				reply_text(store, "file"));
+	}
+}
+
 static void print_status(const json_t *status)
 {
 	char elapsed[32];
@@ -138,6 +157,7 @@ static void print_status(const json_t *status)
 	each_instance(status, print_instance);
 	(void)printf("\n");
 	each_instance(status, print_if_source);
+	print_stores(json_object_get(status, "stages"));
 }
 
 static int run_status(const struct cli_command *command, int argc, char **argv)

@@ -322,7 +322,7 @@ static void child_is_ready(struct child *child)
 	tell_neighbours(child, DOWNSTREAM, WORD_PEER_UP);
 	if (s->is_stopping || s->reload.state == RELOAD_LEAVING)
 		child_say(child, WORD_STOP, NULL);
-	else if (s->reload.state == RELOAD_PAUSING)
+	else if (reload_pauses(s, child))
 		child_say(child, WORD_PAUSE, NULL);
 	for (uint32_t i = 0; i < s->child_count && !s->is_ready; i++)
 		if (s->children[i].state == CHILD_NEW || s->children[i].state == CHILD_STARTING)

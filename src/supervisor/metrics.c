@@ -102,6 +102,18 @@ static double get_lag(const struct status *status, const struct supervisor_child
 	return lag < 0 ? NAN : (double)lag;
 }
 
+#define FILL(name, field)                                                                          \
+	static double get_store_##name(                                                            \
+		const struct status *status, const struct supervisor_child *child)                 \
+	{                                                                                          \
+		struct fill fill;                                                                  \
+                                                                                                   \
+		return status_fill(status, child->stage, &fill) ? (double)fill.field : NAN;        \
+	}
+FILL(records, records)
+FILL(bytes, bytes)
+FILL(max, store.max)
+
 static double get_blocked(const struct supervisor_child *child, uint32_t i)
 {
 	return (double)page_get(child->page->blocked_ns[i]) / NSEC_PER_SEC;
@@ -136,6 +148,9 @@ static const struct metric metrics[] = {
 	{ "sluice_source_done",              "How much was read, in the unit of the source.", .is_source = true, .value = get_progress_done },
 	{ "sluice_source_size",              "How much there is to read, where that is known.", .is_source = true, .value = get_total },
 	{ "sluice_source_lag",               "How much is left to read, where that is known.", .is_source = true, .value = get_lag },
+	{ "sluice_store_records",            "Records in the store that the stage writes into, not settled behind it.", .value = get_store_records },
+	{ "sluice_store_bytes",              "Bytes in that store.", .value = get_store_bytes },
+	{ "sluice_store_max_bytes",          "The most that it may hold: spill_max.", .value = get_store_max },
 };
 /* clang-format on */
 

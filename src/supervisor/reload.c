@@ -68,19 +68,95 @@ static int read_again(struct supervisor *s, struct graph **ret_graph, struct err
 	return r;
 }
 
+/* --- stores that the new graph has not ------------------------------------------------------------ */
+
+static bool has_store(const struct graph *graph, const struct graph_store *wanted)
+{
+	struct graph_store store;
+
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (graph_store(graph, i, &store) == 0 && store.name_size == wanted->name_size &&
+			memcmp(store.name, wanted->name, store.name_size) == 0)
+			return true;
+	return false;
+}
+
+/* Is it the source that reads such a store? What is in it must leave it before. */
+static bool empties(const struct supervisor *s, const struct child *child)
+{
+	const struct graph *graph = s->plan->graph;
+	struct graph_store store;
+
+	for (uint32_t i = 0; i < graph->stage_count; i++)
+		if (graph_store(graph, i, &store) == 0 && store.out == child->stage)
+			return !has_store(s->reload.next, &store);
+	return false;
+}
+
+/* Records in all of them. */
+static uint64_t count_left(const struct supervisor *s)
+{
+	uint64_t count = 0;
+	struct fill fill;
+
+	for (uint32_t i = 0; i < s->plan->graph->stage_count; i++)
+		if (supervisor_fill(s, i, &fill) && !has_store(s->reload.next, &fill.store))
+			count += fill.records;
+	return count;
+}
+
+bool reload_pauses(const struct supervisor *s, const struct child *child)
+{
+	return s->reload.state == RELOAD_PAUSING && child_stage(child)->role == SL_SOURCE &&
+	       !(s->reload.is_emptying && empties(s, child));
+}
+
+static void pause_sources(struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		struct child *child = &s->children[i];
+
+		s->reload.is_emptying = s->reload.is_emptying || empties(s, child);
+		child->has_paused = false;
+	}
+	for (uint32_t i = 0; i < s->child_count; i++)
+		if (reload_pauses(s, &s->children[i]))
+			child_say(&s->children[i], WORD_PAUSE, NULL);
+}
+
 /* --- the way -------------------------------------------------------------------------------------- */
+
+static bool all_have_paused(const struct supervisor *s)
+{
+	for (uint32_t i = 0; i < s->child_count; i++) {
+		const struct child *child = &s->children[i];
+
+		if (reload_pauses(s, child) && !child->has_paused && child->state != CHILD_FINISHED)
+			return false;
+	}
+	return true;
+}
 
 static int on_timeout(sd_event_source *source, uint64_t usec, void *user)
 {
 	struct supervisor *s = user;
-	char limit[32], text[200];
+	uint64_t left = s->reload.is_emptying && all_have_paused(s) ? count_left(s) : 0;
+	char limit[32], text[320];
 
 	(void)source;
 	(void)usec;
-	(void)snprintf(text, sizeof(text),
-		"not reloaded: what was read is not settled after %s (drain_timeout); the pipeline "
-		"goes on as it was",
-		units_print_duration(s->plan->graph->drain_timeout_ns, limit, sizeof(limit)));
+	(void)units_print_duration(s->plan->graph->drain_timeout_ns, limit, sizeof(limit));
+	if (left > 0)
+		(void)snprintf(text, sizeof(text),
+			"not reloaded: %llu records are in a store that the new config has not, "
+			"after %s (drain_timeout): give it its `when_full` or `intake` until it is "
+			"empty; the pipeline goes on as it was",
+			(unsigned long long)left, limit);
+	else
+		(void)snprintf(text, sizeof(text),
+			"not reloaded: what was read is not settled after %s (drain_timeout); the "
+			"pipeline goes on as it was",
+			limit);
 	forget(&s->reload);
 	listeners_keep(&s->listeners, s->plan->graph);
 	family_tell_sources(s, WORD_RESUME);
@@ -111,10 +187,8 @@ int reload_begin(struct supervisor *s, struct err *err)
 		return r;
 	}
 	s->reload.state = RELOAD_PAUSING;
-	for (uint32_t i = 0; i < s->child_count; i++)
-		s->children[i].has_paused = false;
 	supervisor_say(s, LOG_LEVEL_INFO, NULL, "reloading: what was read is being settled");
-	family_tell_sources(s, WORD_PAUSE);
+	pause_sources(s);
 	return 0;
 }
 
@@ -129,25 +203,29 @@ void reload_when_ready(struct supervisor *s)
 	tell(s, LOG_LEVEL_WARNING, text);
 }
 
-static bool all_have_paused(const struct supervisor *s)
-{
-	for (uint32_t i = 0; i < s->child_count; i++) {
-		const struct child *child = &s->children[i];
-
-		if (child_stage(child)->role == SL_SOURCE && !child->has_paused &&
-			child->state != CHILD_FINISHED)
-			return false;
-	}
-	return true;
-}
-
 void reload_see(struct supervisor *s)
 {
 	if (s->reload.state != RELOAD_PAUSING || !all_have_paused(s))
 		return;
+	if (s->reload.is_emptying) {
+		if (count_left(s) > 0)
+			return;
+		s->reload.is_emptying = false;
+		for (uint32_t i = 0; i < s->child_count; i++)
+			if (empties(s, &s->children[i]))
+				child_say(&s->children[i], WORD_PAUSE, NULL);
+		if (!all_have_paused(s))
+			return;
+	}
 	s->reload.state = RELOAD_LEAVING;
 	s->reload.timer = sd_event_source_unref(s->reload.timer);
 	family_tell_sources(s, WORD_STOP);
+}
+
+void reload_tick(struct supervisor *s)
+{
+	if (s->reload.is_emptying)
+		reload_see(s);
 }
 
 static bool has_come_to_its_end(const struct supervisor *s)

@@ -4,6 +4,8 @@
  *
  *   asked -> check -> PAUSE to the sources -> all that was read is settled -> STOP: every process leaves -> the new graph's processes
  *
+ * A store (config/graph.h) that the new graph has not is read until it is empty: its source is told to pause when the others have.
+ *
  * Until everything is settled nothing has changed: a wrong file, or what does not settle within drain_timeout, leaves the pipeline as it was. What
  * is settled is never worked on again, so no identity has two meanings.
  */
@@ -17,12 +19,14 @@
 #include "config/graph.h"
 
 struct supervisor;
+struct child;
 
 enum reload_state { RELOAD_NONE, RELOAD_PAUSING, RELOAD_LEAVING };
 
 struct reload {
 	enum reload_state state;
-	bool is_wanted; /* asked for before all were ready */
+	bool is_wanted;   /* asked for before all were ready */
+	bool is_emptying; /* stores that `next` has not are read on */
 	struct graph *next;
 	sd_event_source *timer;
 };
@@ -33,6 +37,10 @@ int reload_begin(struct supervisor *s, struct err *err);
 void reload_when_ready(struct supervisor *s);
 /* A source has said PAUSED, has become ready, or has ended. */
 void reload_see(struct supervisor *s);
+/* That source is to pause, or has. */
+bool reload_pauses(const struct supervisor *s, const struct child *child);
+/* Now and then: what nobody says may have come true. */
+void reload_tick(struct supervisor *s);
 /* Every process has left: true, and the new ones are started. False: there is no reload in that state. */
 bool reload_swap(struct supervisor *s);
 /* The pipeline ends before the reload does. */

@@ -70,6 +70,22 @@ int64_t status_lag(const struct supervisor_child *child)
 	return total > done ? (int64_t)(total - done) : 0;
 }
 
+static const struct page *page_of(const struct status *status, int stage)
+{
+	for (uint32_t i = 0; i < status->child_count; i++)
+		if ((int)status->children[i].stage == stage)
+			return status->children[i].page;
+	return NULL;
+}
+
+bool status_fill(const struct status *status, uint32_t stage, struct fill *ret)
+{
+	int out = graph_find_out(status->graph, stage);
+
+	return out >= 0 && fill_of(status->graph, stage, page_of(status, (int)stage),
+				   page_of(status, out), ret);
+}
+
 const char *status_unit(const struct supervisor_child *child)
 {
 	return page_get(child->page->progress_is_bytes) ? "bytes" : "records";
@@ -242,6 +258,14 @@ static json_t *tell_instance(const struct status *status, uint32_t i)
 	return json;
 }
 
+static json_t *tell_store(const struct fill *fill)
+{
+	return json_pack("{s:s%, s:s, s:I, s:I, s:I}", "file", fill->store.name,
+		fill->store.name_size, "when_full", fill->store.drops ? "drop" : "spill", "records",
+		number(fill->records), "bytes", number(fill->bytes), "max",
+		number(fill->store.max));
+}
+
 /* --- stages and the whole ------------------------------------------------------------------------ */
 
 static json_t *tell_stage(const struct status *status, uint32_t index)
@@ -249,6 +273,7 @@ static json_t *tell_stage(const struct status *status, uint32_t index)
 	const struct graph_stage *stage = &status->graph->stages[index];
 	json_t *instances = json_array();
 	struct sums sums = { 0 };
+	struct fill fill;
 	json_t *json;
 
 	for (uint32_t i = 0; i < status->child_count; i++) {
@@ -261,6 +286,8 @@ static json_t *tell_stage(const struct status *status, uint32_t index)
 		graph_roles[stage->role], "impl", stage->impl, "processes",
 		(json_int_t)stage->processes, "running", (json_int_t)sums.running);
 	(void)json_object_update_new(json, tell_sums(&sums));
+	if (status_fill(status, index, &fill))
+		(void)json_object_set_new(json, "store", tell_store(&fill));
 	(void)json_object_set_new(json, "instances", instances);
 	return json;
 }

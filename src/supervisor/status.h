@@ -9,6 +9,7 @@
 
 #include <jansson.h>
 
+#include "supervisor/fill.h"
 #include "supervisor/rates.h"
 #include "supervisor/supervisor.h"
 
@@ -42,6 +43,8 @@ uint64_t status_queue(const struct graph *graph, uint32_t stage);
 uint64_t status_retain(const struct graph *graph, uint32_t stage);
 /* What it has not read yet, in the unit of its progress; -1: it does not know. */
 int64_t status_lag(const struct supervisor_child *child);
+/* How full the store is that begins with that stage; false: none does. */
+bool status_fill(const struct status *status, uint32_t stage, struct fill *ret);
 /* "bytes" or "records" */
 const char *status_unit(const struct supervisor_child *child);
 /* Seconds, to the millisecond. */

@@ -130,6 +130,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 		watch_child(&s->children[i], now);
 	control_tick(s->control);
 	family_charge_unexplained(s);
+	reload_tick(s);
 	if (s->view.tick)
 		s->view.tick(s->view.user, s);
 	(void)sd_event_source_set_time(source, usec + TICK_USEC);
@@ -460,6 +461,23 @@ const struct graph *supervisor_graph(const struct supervisor *supervisor)
 uint32_t supervisor_child_count(const struct supervisor *supervisor)
 {
 	return supervisor->child_count;
+}
+
+static const struct page *find_page(const struct supervisor *supervisor, int stage)
+{
+	for (uint32_t i = 0; i < supervisor->child_count; i++)
+		if ((int)supervisor->children[i].stage == stage)
+			return supervisor->children[i].page;
+	return NULL;
+}
+
+bool supervisor_fill(const struct supervisor *supervisor, uint32_t in, struct fill *ret)
+{
+	const struct graph *graph = supervisor->plan->graph;
+	int out = graph_find_out(graph, in);
+
+	return out >= 0 &&
+	       fill_of(graph, in, find_page(supervisor, (int)in), find_page(supervisor, out), ret);
 }
 
 struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i)

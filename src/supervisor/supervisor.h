@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "stats/page.h"
+#include "supervisor/fill.h"
 #include "supervisor/plan.h"
 #include "supervisor/policy.h"
 #include "supervisor/resume.h"
@@ -99,5 +100,7 @@ bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i);
 const struct graph *supervisor_graph(const struct supervisor *supervisor);
 uint32_t supervisor_child_count(const struct supervisor *supervisor);
 struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i);
+/* How full the store is that begins with that stage; false: none does. */
+bool supervisor_fill(const struct supervisor *supervisor, uint32_t in, struct fill *ret);
 
 #endif

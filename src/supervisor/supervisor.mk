@@ -6,6 +6,7 @@ libsupervisor_a_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(MICROHTTPD_CFLAGS) $(J
 libsupervisor_a_SOURCES = \
 	src/supervisor/audit.c src/supervisor/audit.h \
 	src/supervisor/child.c src/supervisor/child.h \
+	src/supervisor/fill.c src/supervisor/fill.h \
 	src/supervisor/control.c src/supervisor/control.h src/supervisor/control_room.h \
 	src/supervisor/listeners.c src/supervisor/listeners.h \
 	src/supervisor/metrics.c \

@@ -278,6 +278,7 @@ def test_drop_counts_and_says(place):
     assert rows(place, "fast.ndjson") == list(range(COUNT))
     given_up = int(re.search(r"given up: ([\d ]+)", err).group(1).replace(" ", ""))
     assert given_up == COUNT - len(kept)
+    assert f"dropped before `save`, whose store was full: {given_up // 1000} {given_up % 1000:03} records" in err
     said = re.findall(r"save~in\.0: (\d+) records dropped: .*spill\.save\.db", err)
     assert said and len(said) < 30
     assert "refused" not in err
@@ -546,6 +547,32 @@ def test_a_reload_in_between(place):
     check_both(place)
 
 
+def test_a_reload_that_takes_a_store_away_reads_it_empty(place):
+    """What is in it must not be forgotten; where it cannot be read in time nothing changes."""
+    feed(place)
+    config = "drain_timeout = \"3s\";\n" + two_sinks(rate='rate = "30000/s";', read='rate = "5000/s"; retain = "1MiB";')
+    without = config.replace('when_full = "spill";', "").replace("3s", "30s")
+    place.write("p.conf", config)
+    process = place.start("run", "p.conf")
+    victim, = wait_for(lambda: lines(place, "slow.ndjson") > 100 and children(process.pid, {"save"}), what="some records")
+    os.kill(victim, signal.SIGSTOP)
+    wait_for(lambda: held(place) > 8000, what="a store with something in it")
+    place.write("p.conf", without)
+    code, out, err = place.sluice("reload", "p.conf")
+    assert code == 1 and re.search(r"not reloaded: \d+ records are in a store that the new config has not, after 3 s", out + err), out + err
+    assert process.poll() is None
+    os.kill(victim, signal.SIGCONT)
+    for _ in range(10):
+        code, out, err = place.sluice("reload", "p.conf")
+        if code == 0:
+            break
+    assert code == 0, out + err
+    assert "save~in" not in place.sluice("status", "p.conf")[1]
+    code, _, err = finish(process)
+    assert code == 0 and "leak" not in err, err
+    check_both(place)
+
+
 def test_a_store_that_nobody_has_any_more(place):
     leave_some(place)
     without = (place.path / "p.conf").read_text().replace('when_full = "spill";', "")
@@ -579,6 +606,27 @@ def test_shown(place):
     _, out, _ = place.sluice("describe", "file")
     assert "intake: " in out and "when_full: " in out
     assert "intake: " not in place.sluice("describe", "sequence")[1]
+
+
+def test_status_says_how_full_a_store_is(place):
+    """Also while nobody reads it: its source is stopped."""
+    feed(place)
+    place.write("p.conf", two_sinks(rate='rate = "2000/s";', read='retain = "1MiB";', save='spill_max = "64MiB";'))
+    process = place.start("run", "p.conf")
+    wait_for(lambda: lines(place, "slow.ndjson") > 100, what="some records")
+    out_pid, = children(process.pid, {"save~out"})
+    os.kill(out_pid, signal.SIGSTOP)
+    wait_for(lambda: lines(place, "fast.ndjson") == COUNT, what="all on the other branch")
+
+    def stage():
+        return next(s for s in json.loads(place.sluice("status", "--json", "p.conf")[1])["stages"] if s["name"] == "save~in")["store"]
+
+    wait_for(lambda: stage()["bytes"] == live_bytes(place)[0], what="the same number")
+    assert stage()["file"] == "spill.save.db" and stage()["max"] == 64 << 20 and stage()["when_full"] == "spill"
+    assert COUNT // 2 < stage()["records"] <= held(place)
+    assert re.search(r"^save~in: [\d ]+ records, [\d.]+ [KM]iB of 64 MiB, in the store spill\.save\.db$", place.sluice("status", "p.conf")[1], re.M)
+    process.kill()
+    os.kill(out_pid, signal.SIGCONT)
 
 
 def test_a_replay_goes_past_the_store(bench):

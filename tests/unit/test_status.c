@@ -384,6 +384,58 @@ static void a_leak_is_told(void **state)
 	audit_fini(&audit);
 }
 
+/* What was put in is told by one half, what was taken out by the other; neither is up to date about the other. */
+static void how_full_a_store_is(void **state)
+{
+	struct example *e = *state;
+	struct sl_writer w;
+	json_t *json, *store;
+	char *text;
+	size_t size;
+	struct fill fill;
+
+	sl_writer_init(&w);
+	sl_put_map(&w, 3);
+	sl_put_cstr(&w, "store");
+	sl_put_cstr(&w, "spill.s.db");
+	sl_put_cstr(&w, "max");
+	sl_put_uint(&w, 1000000);
+	sl_put_cstr(&w, "drops");
+	sl_put_bool(&w, true);
+	assert_int_equal(sl_record_done(&w), 0);
+	e->stages[2].name = "s~in";
+	e->stages[2].impl = GRAPH_SPILL;
+	e->stages[2].options = (struct sl_value){ .data = w.data, .size = w.mark };
+	e->stages[0].name = "s~out";
+	e->stages[0].impl = GRAPH_SPILL;
+	page_set(e->pages[3].store_records, 500);
+	page_set(e->pages[3].store_bytes, 90000);
+	page_set(e->pages[0].store_records, 200);
+	page_set(e->pages[0].store_bytes, 30000);
+	page_set(e->pages[0].settled, 240);
+	json = status_json(&e->status);
+	store = json_object_get(json_array_get(json_object_get(json, "stages"), 2), "store");
+	assert_string_equal(json_string_value(json_object_get(store, "file")), "spill.s.db");
+	assert_string_equal(json_string_value(json_object_get(store, "when_full")), "drop");
+	assert_int_equal(json_integer_value(json_object_get(store, "records")), 260);
+	assert_int_equal(json_integer_value(json_object_get(store, "bytes")), 60000);
+	assert_int_equal(json_integer_value(json_object_get(store, "max")), 1000000);
+	assert_null(json_object_get(json_array_get(json_object_get(json, "stages"), 0), "store"));
+	json_decref(json);
+	text = status_metrics(&e->status, &size);
+	assert_non_null(strstr(text,
+		"\nsluice_store_bytes{pipeline=\"orders\",stage=\"s~in\",instance=\"0\"} "
+		"60000\n"));
+	assert_null(strstr(text, "sluice_store_bytes{pipeline=\"orders\",stage=\"s~out\""));
+	free(text);
+	/* The one that takes out has seen more than the one that puts in has said. */
+	page_set(e->pages[0].store_records, 600);
+	assert_true(status_fill(&e->status, 2, &fill));
+	assert_int_equal(fill.records, 0);
+	assert_false(status_fill(&e->status, 0, &fill));
+	sl_writer_fini(&w);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -398,6 +450,7 @@ int main(void)
 		TEST(every_tally_counts_once),
 		TEST(a_last_tally_is_an_answer),
 		TEST(a_leak_is_told),
+		TEST(how_full_a_store_is),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
