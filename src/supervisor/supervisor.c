@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -121,13 +122,31 @@ static void watch_child(struct child *child, int64_t now)
 	}
 }
 
+/*
+ * The pidfd of a process that is traced is readable as soon as it is dead, but only its tracer may wait for it yet; sd-event looks once. So look
+ * again: the tracer is a person's strace, or the leak check of a sanitizer.
+ */
+static void watch_exit(const struct child *child)
+{
+	siginfo_t info = { 0 };
+
+	if (child->pid <= 0 || !child->exit_source ||
+		waitid(P_PID, (id_t)child->pid, &info, WEXITED | WNOHANG | WNOWAIT) < 0 ||
+		info.si_pid != child->pid)
+		return;
+	(void)sd_event_source_set_enabled(child->exit_source, SD_EVENT_OFF);
+	(void)sd_event_source_set_enabled(child->exit_source, SD_EVENT_ONESHOT);
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
 	struct supervisor *s = user;
 	int64_t now = clock_now();
 
-	for (uint32_t i = 0; i < s->child_count; i++)
+	for (uint32_t i = 0; i < s->child_count; i++) {
 		watch_child(&s->children[i], now);
+		watch_exit(&s->children[i]);
+	}
 	control_tick(s->control);
 	family_charge_unexplained(s);
 	reload_tick(s);

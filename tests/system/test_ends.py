@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """How runs end when something is wrong: the right exit status and reason, within a stated time; and bounded memory."""
+import ctypes
 import json
 import os
 import pathlib
@@ -179,3 +180,25 @@ stages = { read = { source = "sequence"; };
     code, _, err = finish(process, END_WITHIN)
     assert code == 0, err
     assert "stood still" in err
+
+
+def test_a_process_that_dies_while_it_is_traced(place):
+    """Its tracer hears of the death first; the supervisor must hear of it, too, once that one has."""
+    ptrace = ctypes.CDLL(None, use_errno=True).ptrace
+    ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+    place.write("p.conf", """stages = {
+      read = { source = "sequence"; rate = "1000/s"; };
+      save = { sink = "null"; from = "read"; backoff = "10ms"; };
+    };""")
+    process = place.start("run", "p.conf")
+    victim, = wait_for(lambda: children(process.pid, {"save"}), what="the start")
+    if ptrace(0x4206, victim, None, None) != 0:  # PTRACE_SEIZE
+        pytest.skip("may not trace here")
+    os.kill(victim, signal.SIGKILL)
+    wait_for(lambda: pathlib.Path(f"/proc/{victim}/stat").read_text().rsplit(")", 1)[1].split()[0] == "Z", what="its death")
+    time.sleep(0.5)
+    assert os.waitpid(victim, 0)[0] == victim
+    wait_for(lambda: set(children(process.pid, {"save"})) - {victim}, what="its successor")
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 0, err
