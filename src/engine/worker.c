@@ -315,8 +315,9 @@ static int run_source(struct worker *worker, struct job *job)
 
 	if (worker->has_ended && job->is_repeat)
 		return cannot_repeat(worker, job);
-	/* One that was handed out before a pause and would be begun in it could wait for long. */
-	job->is_canceled = worker->has_ended || (atomic_load(&host->pausing) && !job->is_repeat);
+	/* One that was handed out before a pause and would be begun in it could wait for long; but for a source that gives what it has, and does not wait. */
+	job->is_canceled = worker->has_ended || (atomic_load(&host->pausing) && !job->is_repeat &&
+							!(host->impl->flags & SL_TAKES_OVER));
 	if (job->is_canceled)
 		return 0;
 	r = produce(worker, job);
