@@ -19,6 +19,7 @@ UNIT_TESTS = \
 	tests/unit/test_listen \
 	tests/unit/test_order \
 	tests/unit/test_outlet \
+	tests/unit/test_secret \
 	tests/unit/test_spans \
 	tests/unit/test_states \
 	tests/unit/test_status \
@@ -66,6 +67,8 @@ nodist_EXTRA_tests_unit_test_order_SOURCES = dummy.cxx
 tests_unit_test_outlet_SOURCES = tests/unit/test_outlet.c
 tests_unit_test_outlet_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_outlet_SOURCES = dummy.cxx
+tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
+tests_unit_test_secret_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_spans_SOURCES = tests/unit/test_spans.c
 tests_unit_test_spans_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_spans_SOURCES = dummy.cxx

@@ -8,6 +8,7 @@ libbase_a_SOURCES = \
 	src/base/cores.h \
 	src/base/err.c src/base/err.h \
 	src/base/log.c src/base/log.h \
+	src/base/secret.c src/base/secret.h \
 	src/base/units.c src/base/units.h \
 	src/base/word.c src/base/word.h \
 	src/stats/page.c src/stats/page.h

@@ -3,8 +3,12 @@
 #include "base/log.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "base/secret.h"
 
 static bool is_prefixed;
 static enum log_level threshold = LOG_LEVEL_INFO;
@@ -17,6 +21,16 @@ void log_set_prefixed(bool prefixed)
 void log_set_level(enum log_level level)
 {
 	threshold = level;
+}
+
+bool log_is_journal(void)
+{
+	const char *stream = getenv("JOURNAL_STREAM");
+	unsigned long long device, inode;
+	struct stat st;
+
+	return stream && sscanf(stream, "%llu:%llu", &device, &inode) == 2 &&
+	       fstat(STDERR_FILENO, &st) == 0 && st.st_dev == device && st.st_ino == inode;
 }
 
 /* How many bytes at `text` are one character of UTF-8 that may be shown; 0: none. */
@@ -33,8 +47,7 @@ static size_t printable(const unsigned char *text, size_t left)
 	return size;
 }
 
-/* What came from a file or a user must not steer a terminal or break a journal: other bytes become \\xNN. */
-static size_t clean(const char *from, size_t size, char *to, size_t room)
+size_t log_clean(const char *from, size_t size, char *to, size_t room)
 {
 	size_t used = 0;
 
@@ -51,7 +64,15 @@ static size_t clean(const char *from, size_t size, char *to, size_t room)
 	return used;
 }
 
-void log_vwrite(enum log_level level, const char *format, va_list args)
+const char *log_whose(const struct log_line *line, char *text, size_t size)
+{
+	text[0] = '\0';
+	if (line->stage)
+		(void)snprintf(text, size, "%s.%u: ", line->stage, line->instance);
+	return text;
+}
+
+void log_vwrite(enum log_event event, enum log_level level, const char *format, va_list args)
 {
 	char text[LOG_LINE_MAX], line[LOG_LINE_MAX];
 	size_t head = 0;
@@ -62,9 +83,12 @@ void log_vwrite(enum log_level level, const char *format, va_list args)
 	size = vsnprintf(text, sizeof(text), format, args);
 	if (size < 0)
 		return;
-	if (is_prefixed)
+	(void)secret_hide(text);
+	if (is_prefixed && event != LOG_EVENT_NONE)
+		head = (size_t)snprintf(line, sizeof(line), "<%d.%d>", level, event);
+	else if (is_prefixed)
 		head = (size_t)snprintf(line, sizeof(line), "<%d>", level);
-	head += clean(text, strnlen(text, sizeof(text)), line + head, sizeof(line) - head - 1);
+	head += log_clean(text, strnlen(text, sizeof(text)), line + head, sizeof(line) - head - 1);
 	line[head] = '\n';
 	/* Nothing can be done about a log that cannot be written. */
 	if (write(STDERR_FILENO, line, head + 1) < 0)
@@ -76,6 +100,15 @@ void log_write(enum log_level level, const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_vwrite(level, format, args);
+	log_vwrite(LOG_EVENT_NONE, level, format, args);
+	va_end(args);
+}
+
+void log_event(enum log_event event, enum log_level level, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	log_vwrite(event, level, format, args);
 	va_end(args);
 }

@@ -339,11 +339,11 @@ static int run_advise(const struct cli_command *command, int argc, char **argv)
 			err_name(errno));
 		return CLI_FAILED;
 	}
-	r = plan_make(options.file, folder, folder, &plan, &err);
+	r = plan_make(options.file, options.sets.items, folder, folder, &plan, &err);
 	if (r < 0 && r != -EINVAL)
 		(void)fprintf(stderr, "sluice advise: %s\n", err.text);
 	if (r < 0) {
-		r = CLI_CONFIG;
+		r = cli_plan_status(r);
 	} else {
 		r = run_plan(&plan, &options);
 		plan_fini(&plan);
@@ -354,7 +354,7 @@ static int run_advise(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_advise = {
 	.name = "advise",
-	.arguments = "FILE [--for DURATION] [--with-sinks]",
+	.arguments = "FILE [--set NAME=VALUE] [--for DURATION] [--with-sinks]",
 	.summary = "measures, and says which numbers to set",
 	.help = help,
 	.run = run_advise,

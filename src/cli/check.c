@@ -17,12 +17,13 @@ static int load(const struct cli_command *command, int argc, char **argv,
 
 	if (r != 0)
 		return r == 1 ? CLI_OK : CLI_USAGE;
-	r = plan_make(options->file, options->state, options->runtime, plan, &err);
+	r = plan_make(
+		options->file, options->sets.items, options->state, options->runtime, plan, &err);
 	if (r == 0)
 		return -1;
 	if (r != -EINVAL)
 		(void)fprintf(stderr, "sluice %s: %s\n", command->name, err.text);
-	return CLI_CONFIG;
+	return cli_plan_status(r);
 }
 
 static int run_check(const struct cli_command *command, int argc, char **argv)
@@ -62,7 +63,7 @@ static int run_graph(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_check = {
 	.name = "check",
-	.arguments = "FILE [--runtime DIR]",
+	.arguments = "FILE [--set NAME=VALUE] [--runtime DIR]",
 	.summary = "checks a config and prints every problem",
 	.help = "Exit status 0: no error; 78: errors. Nothing is started, nothing is written.\n",
 	.run = run_check,
@@ -70,7 +71,7 @@ const struct cli_command cli_check = {
 
 const struct cli_command cli_graph = {
 	.name = "graph",
-	.arguments = "FILE [--dot]",
+	.arguments = "FILE [--set NAME=VALUE] [--dot]",
 	.summary = "shows the graph of a config",
 	.help = "--dot   for Graphviz: sluice graph FILE --dot | dot -Tsvg -o graph.svg\n",
 	.run = run_graph,

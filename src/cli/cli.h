@@ -6,6 +6,8 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "cli/set.h"
+
 enum cli_status {
 	CLI_OK = 0,
 	CLI_FAILED = 1,
@@ -36,6 +38,7 @@ struct cli_options {
 	const char *file;
 	const char *state;
 	const char *runtime;
+	struct sets sets; /* --set */
 	int dot;
 	int quiet;
 	int64_t duration_ns; /* --for; 10 s */
@@ -50,6 +53,9 @@ struct cli_options {
 	int no_wait;
 	int was_stopped; /* run_plan: by a signal */
 };
+
+/* What to end with when plan_make has answered `r`: CLI_CONFIG, or CLI_FAILED when another time might be better. */
+int cli_plan_status(int r);
 
 /* 0: go on; 1: help was given, end with CLI_OK; 2: usage was said, end with CLI_USAGE. `wants_file`: what FILE is called; NULL: none. */
 int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file,

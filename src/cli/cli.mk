@@ -15,6 +15,7 @@ sluice_SOURCES = \
 	src/cli/main.c \
 	src/cli/replay.c src/cli/replay.h \
 	src/cli/run.c src/cli/run.h \
+	src/cli/set.c src/cli/set.h \
 	src/cli/sample.c src/cli/sample.h \
 	src/cli/show.c src/cli/show.h \
 	src/cli/status.c \
@@ -26,6 +27,6 @@ sluice_LDADD = libtask.a $(SUPERVISOR_LIBS)
 
 sbin_PROGRAMS += sluiced
 sluiced_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
-sluiced_SOURCES = src/cli/sluiced.c
+sluiced_SOURCES = src/cli/sluiced.c src/cli/set.c src/cli/set.h
 sluiced_LDFLAGS = $(AM_LDFLAGS) $(FAULT_WRAPS)
 sluiced_LDADD = $(SUPERVISOR_LIBS)

@@ -18,7 +18,8 @@ int client_init(struct client *client, const struct cli_command *command, int ar
 	if (r != 0)
 		return r == 1 ? CLI_OK : CLI_USAGE;
 	client->command = command;
-	r = plan_find(client->options.file, client->options.runtime, &client->place, &err);
+	r = plan_find(client->options.file, client->options.sets.items, client->options.runtime,
+		&client->place, &err);
 	if (r == 0)
 		return -1;
 	if (r != -EINVAL)

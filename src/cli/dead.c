@@ -189,12 +189,13 @@ static int act(const char *action, struct cli_options *options)
 	struct plan plan;
 	struct question q;
 	struct err err = { 0 };
-	int r = plan_make(options->file, options->state, options->runtime, &plan, &err);
+	int r = plan_make(
+		options->file, options->sets.items, options->state, options->runtime, &plan, &err);
 
 	if (r < 0) {
 		if (r != -EINVAL)
 			(void)fprintf(stderr, "sluice dead: %s\n", err.text);
-		return CLI_CONFIG;
+		return cli_plan_status(r);
 	}
 	if (options->stage && graph_find(plan.graph, options->stage) < 0)
 		(void)fprintf(stderr, "sluice dead: %s has no stage `%s` now\n", options->file,
@@ -232,7 +233,7 @@ static int run_dead(const struct cli_command *command, int argc, char **argv)
 const struct cli_command cli_dead = {
 	.name = "dead",
 	.arguments = "list|show|export|replay|purge FILE [--stage STAGE] [--id ID] [--all] "
-		     "[--state DIR] "
+		     "[--set NAME=VALUE] [--state DIR] "
 		     "[--runtime DIR] [--quiet]",
 	.summary = "records that stages gave up on",
 	.help = help,

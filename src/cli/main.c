@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/units.h"
+#include "supervisor/plan.h"
 
 static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
 	&cli_describe, &cli_advise, &cli_dead, &cli_status, &cli_drain, &cli_stop, &cli_reload,
@@ -48,7 +49,8 @@ enum {
 	OPT_FROM_START,
 	OPT_ACCEPT_MIXED,
 	OPT_JSON,
-	OPT_NO_WAIT
+	OPT_NO_WAIT,
+	OPT_SET
 };
 
 #define FOR_DEFAULT (10 * NSEC_PER_SEC)
@@ -70,6 +72,7 @@ static const struct option long_options[] = {
 	{ "accept-mixed", no_argument, NULL, OPT_ACCEPT_MIXED },
 	{ "json", no_argument, NULL, OPT_JSON },
 	{ "no-wait", no_argument, NULL, OPT_NO_WAIT },
+	{ "set", required_argument, NULL, OPT_SET },
 	{ 0 },
 };
 /* clang-format on */
@@ -92,6 +95,7 @@ static int check_option(const struct cli_command *command, int c)
 static int parse_option(const struct cli_command *command, int c, struct cli_options *o)
 {
 	int r = check_option(command, c);
+	struct err err = { 0 };
 
 	if (r != 0)
 		return r;
@@ -140,6 +144,9 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 	case OPT_NO_WAIT:
 		o->no_wait = 1;
 		return 0;
+	case OPT_SET:
+		return sets_add(&o->sets, optarg, &err) == 0 ? 0
+							     : cli_usage(command, "%s", err.text);
 	case OPT_WITH_SINKS:
 		o->with_sinks = 1;
 		return 0;
@@ -175,6 +182,11 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 	if (wants_file)
 		ret->file = argv[optind];
 	return 0;
+}
+
+int cli_plan_status(int r)
+{
+	return plan_is_wrong(r) ? CLI_CONFIG : CLI_FAILED;
 }
 
 static void print_help(FILE *file)

@@ -11,6 +11,7 @@ static const char help[] =
 	"file has now. A wrong file, or what does not settle within `drain_timeout`, changes "
 	"nothing. As with SIGHUP.\n"
 	"\n"
+	"--set NAME=VALUE  as its start had it\n"
 	"--runtime DIR  where its socket is (default: as for run)\n"
 	"\n"
 	"Exit status: 0 reloaded; 1 not, or not running; 78 bad config.\n";
@@ -20,14 +21,14 @@ static int check(const struct client *client)
 {
 	struct err err = { 0 };
 	struct plan plan;
-	int r = plan_make(
-		client->options.file, client->options.state, client->options.runtime, &plan, &err);
+	int r = plan_make(client->options.file, client->options.sets.items, client->options.state,
+		client->options.runtime, &plan, &err);
 
 	if (r < 0 && r != -EINVAL)
 		(void)fprintf(stderr, "sluice reload: %s\n", err.text);
 	if (r == 0)
 		plan_fini(&plan);
-	return r == 0 ? -1 : CLI_CONFIG;
+	return r == 0 ? -1 : cli_plan_status(r);
 }
 
 static int run_reload(const struct cli_command *command, int argc, char **argv)
@@ -52,7 +53,7 @@ static int run_reload(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_reload = {
 	.name = "reload",
-	.arguments = "FILE [--runtime DIR]",
+	.arguments = "FILE [--set NAME=VALUE] [--runtime DIR]",
 	.summary = "lets a running pipeline go on as its file says now",
 	.help = help,
 	.run = run_reload,

@@ -17,6 +17,8 @@ static const char help[] =
 	"--resume       goes on where the checkpoints stand in any case: reads only what is new\n"
 	"--accept-mixed goes on in the middle of a run although the config has changed\n"
 	"--quiet        only warnings and errors\n"
+	"--set NAME=VALUE  what ${NAME} stands for in the config, instead of the environment "
+	"variable\n"
 	"--state DIR    where state is kept (default: $STATE_DIRECTORY, else below "
 	"$XDG_STATE_HOME/sluice)\n"
 	"--runtime DIR  where sockets are (default: $RUNTIME_DIRECTORY, else below "
@@ -72,11 +74,12 @@ static int run_run(const struct cli_command *command, int argc, char **argv)
 		return r == 1 ? CLI_OK : CLI_USAGE;
 	if (options.resume && options.from_start)
 		return cli_usage(command, "--resume and --from-start: choose one");
-	r = plan_make(options.file, options.state, options.runtime, &plan, &err);
+	r = plan_make(
+		options.file, options.sets.items, options.state, options.runtime, &plan, &err);
 	if (r < 0) {
 		if (r != -EINVAL)
 			(void)fprintf(stderr, "sluice run: %s\n", err.text);
-		return CLI_CONFIG;
+		return cli_plan_status(r);
 	}
 	r = run_plan(&plan, how_to_start(&options), &options);
 	plan_fini(&plan);
@@ -85,7 +88,8 @@ static int run_run(const struct cli_command *command, int argc, char **argv)
 
 const struct cli_command cli_run = {
 	.name = "run",
-	.arguments = "FILE [--resume | --from-start] [--accept-mixed] [--quiet] [--state DIR] "
+	.arguments = "FILE [--resume | --from-start] [--accept-mixed] [--quiet] "
+		     "[--set NAME=VALUE] [--state DIR] "
 		     "[--runtime DIR]",
 	.summary = "runs a pipeline to its end, in the foreground",
 	.help = help,

@@ -65,7 +65,15 @@ static int serve(struct plan *plan, struct supervisor_start start)
 	return (int)result.end;
 }
 
-enum { OPT_CONFIG = 256, OPT_STATE, OPT_RUNTIME, OPT_FROM_START, OPT_ACCEPT_MIXED, OPT_VERSION };
+enum {
+	OPT_CONFIG = 256,
+	OPT_STATE,
+	OPT_RUNTIME,
+	OPT_FROM_START,
+	OPT_ACCEPT_MIXED,
+	OPT_VERSION,
+	OPT_SET
+};
 
 /* clang-format off */
 static const struct option options[] = {
@@ -74,6 +82,7 @@ static const struct option options[] = {
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
 	{ "from-start", no_argument,    NULL, OPT_FROM_START },
 	{ "accept-mixed", no_argument,  NULL, OPT_ACCEPT_MIXED },
+	{ "set",     required_argument, NULL, OPT_SET },
 	{ "help",    no_argument,       NULL, 'h' },
 	{ "version", no_argument,       NULL, OPT_VERSION },
 	{ 0 },
@@ -83,6 +92,7 @@ static const struct option options[] = {
 /* -1: go on; else the exit status. */
 static int parse(int argc, char **argv, struct cli_options *o)
 {
+	struct err err = { 0 };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -101,6 +111,12 @@ static int parse(int argc, char **argv, struct cli_options *o)
 			break;
 		case OPT_ACCEPT_MIXED:
 			o->accept_mixed = 1;
+			break;
+		case OPT_SET:
+			if (sets_add(&o->sets, optarg, &err) < 0) {
+				(void)fprintf(stderr, "sluiced: %s\n", err.text);
+				return CLI_USAGE;
+			}
 			break;
 		case OPT_VERSION:
 			(void)puts("sluiced " SLUICE_VERSION);
@@ -127,11 +143,11 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	r = plan_make(o.file, o.state, o.runtime, &plan, &err);
+	r = plan_make(o.file, o.sets.items, o.state, o.runtime, &plan, &err);
 	if (r < 0) {
 		if (r != -EINVAL)
 			on_line(NULL, 3, NULL, err.text);
-		return CLI_CONFIG;
+		return plan_is_wrong(r) ? CLI_CONFIG : CLI_FAILED;
 	}
 	r = serve(&plan,
 		(struct supervisor_start){ .mode = o.from_start ? RESUME_NEVER : RESUME_ALWAYS,

@@ -17,7 +17,7 @@ static const char *expand(struct loader *loader, const config_setting_t *setting
 {
 	const char *text = config_setting_get_string(setting);
 	struct err err = { "" };
-	int r = expand_string(&loader->arena, text, &text, &err);
+	int r = expand_string(&loader->expand, text, &text, &err);
 
 	if (r == 0)
 		return text;
@@ -231,6 +231,20 @@ static bool convert_text(struct loader *loader, const struct sl_option *option,
 	return true;
 }
 
+/* An argument is seen by everybody who may list processes. */
+static bool is_shown_secret(
+	struct loader *loader, const struct sl_option *option, const config_setting_t *item)
+{
+	if (strcmp(option->name, "command") != 0 ||
+		!expand_is_secret(config_setting_get_string(item)))
+		return false;
+	problems_error(&loader->problems, config_setting_source_line(item),
+		"`command` is seen by everybody who lists processes: give a credential as "
+		"environment = [ \"NAME=${credential:...}\" ], or let the program read its file in "
+		"$CREDENTIALS_DIRECTORY");
+	return true;
+}
+
 static bool convert_strings(struct loader *loader, const struct sl_option *option,
 	const config_setting_t *setting, struct sl_writer *out)
 {
@@ -248,7 +262,7 @@ static bool convert_strings(struct loader *loader, const struct sl_option *optio
 		const char *text = NULL;
 
 		if (config_setting_type(item) == CONFIG_TYPE_STRING)
-			text = expand(loader, item);
+			text = is_shown_secret(loader, option, item) ? NULL : expand(loader, item);
 		else
 			(void)convert_mismatch(loader, option, item);
 		sl_put_cstr(out, text ? text : "");

@@ -2,7 +2,7 @@
 /*
  * See graph.h. The serialised form is an array:
  *
- *   [ version, name, file, drain_timeout, sync_interval, [ stage ... ], [ [upstream, port, downstream] ... ] ]
+ *   [ version, name, file, drain_timeout, sync_interval, [ stage ... ], [ [upstream, port, downstream] ... ], [ secret ... ] ]
  *
  * with a stage an array of the fields in the order of put_stage. What follows from the links (inputs, outputs, the
  * shape) does not travel; whoever decodes computes it.
@@ -93,6 +93,7 @@ int graph_encode(const struct graph *graph, struct sl_writer *out)
 	sl_put_array(out, graph->link_count);
 	for (uint32_t i = 0; i < graph->link_count; i++)
 		put_link(out, &graph->links[i]);
+	put_names(out, graph->secrets, graph->secret_count);
 	return sl_record_done(out);
 }
 

@@ -89,6 +89,8 @@ struct graph {
 	uint32_t stage_count;
 	struct graph_link *links;
 	uint32_t link_count;
+	const char *const *secrets; /* that are in options: no message may show them */
+	uint32_t secret_count;
 	/* Hash of what decides how records are cut, named and changed: stages, links, processes, partitions, the stages' own options; not
 	 * how many at once, how fast or how often. */
 	uint64_t shape;

@@ -268,6 +268,7 @@ static int decode(
 		(int64_t)get_uint(r, &c, 0, INT64_MAX, "sync_interval of the pipeline");
 	get_stages(r, next(r, &c, "stages"), graph);
 	get_links(r, next(r, &c, "links"), graph);
+	graph->secrets = get_names(r, &c, &graph->secret_count, "secrets");
 	if (!r->wrong && !r->arena->error)
 		connect(r, graph);
 	if (r->arena->error)

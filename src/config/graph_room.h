@@ -7,8 +7,8 @@
 #include "config/graph.h"
 
 /* Another layout, another version: a supervisor and a sluice-stage of different builds refuse each other. */
-#define GRAPH_VERSION 6
-#define GRAPH_FIELDS 7
+#define GRAPH_VERSION 7
+#define GRAPH_FIELDS 8
 #define GRAPH_STAGE_FIELDS 27
 
 /* More than anyone draws, few enough that an absurd input costs nothing. */

@@ -234,6 +234,21 @@ static int own(const struct graph *graph, struct graph **ret_graph, struct err *
 	return r;
 }
 
+static const char *const *list_secrets(struct loader *loader, uint32_t *ret_count)
+{
+	const char **secrets;
+	uint32_t count = 0;
+
+	for (const struct expand_word *word = loader->expand.secrets; word; word = word->next)
+		count++;
+	*ret_count = count;
+	secrets = arena_alloc_array(&loader->arena, count, sizeof(*secrets));
+	for (const struct expand_word *word = loader->expand.secrets; secrets && word;
+		word = word->next)
+		secrets[--count] = word->text;
+	return secrets;
+}
+
 static int make_graph(struct loader *loader, struct graph **ret_graph, struct err *err)
 {
 	char *file = realpath(loader->text.path, NULL);
@@ -255,6 +270,7 @@ static int make_graph(struct loader *loader, struct graph **ret_graph, struct er
 		return -ENOMEM;
 	fill_stages(loader, &graph);
 	fill_links(loader, &graph);
+	graph.secrets = list_secrets(loader, &graph.secret_count);
 	if (!loader->arena.error && !stores_insert(loader, &graph))
 		return -EINVAL;
 	return loader->arena.error ? loader->arena.error : own(&graph, ret_graph, err);
@@ -272,6 +288,25 @@ static int parse(struct loader *loader)
 	syntax_explain(&loader->text, &loader->problems,
 		(unsigned)config_error_line(&loader->config), config_error_text(&loader->config));
 	return -EINVAL;
+}
+
+/* A slip of the pen must not leave the default in force. */
+static void check_parameters(struct loader *loader)
+{
+	const char *meant = NULL;
+	const char *name = expand_unused(&loader->expand, &meant);
+
+	if (!name)
+		return;
+	if (meant)
+		problems_error(&loader->problems, 0,
+			"--set %s=...: no string of the config has ${%s}: write --set %s=...", name,
+			name, meant);
+	else
+		problems_error(&loader->problems, 0,
+			"--set %s=...: no string of the config has ${%s}: write ${%s} where its "
+			"value belongs, or leave it out",
+			name, name, name);
 }
 
 static int load(struct loader *loader, const char *path, struct graph **ret_graph, struct err *err)
@@ -292,13 +327,16 @@ static int load(struct loader *loader, const char *path, struct graph **ret_grap
 	resolve_stages(loader);
 	wire_stages(loader);
 	rules_check(loader);
+	if (loader->problems.error_count == 0)
+		check_parameters(loader);
 	if (loader->arena.error)
 		return loader->arena.error;
 	return loader->problems.error_count > 0 ? -EINVAL : make_graph(loader, ret_graph, err);
 }
 
-static void loader_init(struct loader *loader)
+static void loader_init(struct loader *loader, const char *const *parameters)
 {
+	loader->expand = (struct expand){ .arena = &loader->arena, .parameters = parameters };
 	problems_init(&loader->problems, &loader->arena);
 	config_init(&loader->config);
 }
@@ -316,26 +354,28 @@ static void loader_fini(
 	arena_fini(&loader->arena);
 }
 
-int load_config(const char *path, const char *runtime, const struct load_stages *stages,
-	load_problem_fn *report, void *user, struct graph **ret_graph)
+int load_config(const char *path, const char *const *parameters, const char *runtime,
+	const struct load_stages *stages, load_problem_fn *report, void *user,
+	struct graph **ret_graph)
 {
 	struct loader loader = { .stages = stages, .runtime = runtime };
 	struct err err = { "" };
 	int r;
 
-	loader_init(&loader);
+	loader_init(&loader, parameters);
 	r = load(&loader, path, ret_graph, &err);
 	loader_fini(&loader, r, &err, report, user);
 	return r;
 }
 
-int load_name(const char *path, load_problem_fn *report, void *user, char *ret_name, size_t size)
+int load_name(const char *path, const char *const *parameters, load_problem_fn *report, void *user,
+	char *ret_name, size_t size)
 {
 	struct loader loader = { 0 };
 	struct err err = { "" };
 	int r;
 
-	loader_init(&loader);
+	loader_init(&loader, parameters);
 	r = text_load(&loader.text, &loader.arena, &loader.problems, path);
 	if (r == 0)
 		r = parse(&loader);

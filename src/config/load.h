@@ -28,17 +28,19 @@ typedef void load_problem_fn(
 	void *user, bool is_error, const char *file, unsigned line, const char *text);
 
 /*
- * Loads `path`. `runtime` is the runtime folder (NULL: not known yet), against which the length of socket paths is checked. Each problem goes to
+ * Loads `path`. `parameters`: "NAME=VALUE" for ${NAME}, ends with NULL; may be NULL. `runtime` is the runtime folder (NULL: not known yet), against which the length of socket paths is checked. Each problem goes to
  * `report` (is_error false: a warning). 0 and *ret_graph when there was no error; -EINVAL when there was one;
  * another negative errno when the file cannot be read (reported, too).
  */
-int load_config(const char *path, const char *runtime, const struct load_stages *stages,
-	load_problem_fn *report, void *user, struct graph **ret_graph);
+int load_config(const char *path, const char *const *parameters, const char *runtime,
+	const struct load_stages *stages, load_problem_fn *report, void *user,
+	struct graph **ret_graph);
 
 /*
  * Only what the pipeline of `path` is called: for whoever asks a pipeline that runs, and need not know its stages, its environment or
  * its credentials. As load_config; what is wrong elsewhere in the file is not looked at.
  */
-int load_name(const char *path, load_problem_fn *report, void *user, char *ret_name, size_t size);
+int load_name(const char *path, const char *const *parameters, load_problem_fn *report, void *user,
+	char *ret_name, size_t size);
 
 #endif

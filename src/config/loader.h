@@ -15,6 +15,7 @@
 #include <libconfig.h>
 
 #include "config/arena.h"
+#include "config/expand.h"
 #include "config/load.h"
 #include "config/problems.h"
 #include "config/schema.h"
@@ -53,6 +54,7 @@ struct loader {
 	const struct load_stages *stages;
 	const char *runtime;
 	struct arena arena;
+	struct expand expand;
 	struct text text;
 	struct problems problems;
 	config_t config;

@@ -7,19 +7,28 @@
 #include <sysexits.h>
 #include <unistd.h>
 
+#include "base/cleanup.h"
+#include "base/log.h"
+#include "base/secret.h"
+
 struct report {
 	FILE *out;
+	bool is_journal;
 	unsigned error_count;
 };
 
 static void print(void *user, bool is_error, const char *file, unsigned line, const char *text)
 {
 	struct report *report = user;
+	_cleanup_free_ char *shown = strdup(text);
 
+	if (report->is_journal)
+		(void)fprintf(report->out, "<%d>", is_error ? LOG_LEVEL_ERROR : LOG_LEVEL_WARNING);
 	(void)fputs(file, report->out);
 	if (line > 0)
 		(void)fprintf(report->out, ":%u", line);
-	(void)fprintf(report->out, ": %s%s\n", is_error ? "" : "warning: ", text);
+	(void)fprintf(report->out, ": %s%s\n",
+		is_error ? "" : "warning: ", shown ? secret_hide(shown) : err_name(ENOMEM));
 	report->error_count += is_error;
 }
 
@@ -51,16 +60,16 @@ static int write_graph(const struct graph *graph, int fd)
 	return r;
 }
 
-int report_check(const char *path, const char *runtime, const struct load_stages *stages,
-	FILE *problems, int graph_fd)
+int report_check(const char *path, const char *const *parameters, const char *runtime,
+	const struct load_stages *stages, FILE *problems, int graph_fd)
 {
-	struct report report = { .out = problems };
+	struct report report = { .out = problems, .is_journal = log_is_journal() };
 	struct graph *graph = NULL;
-	int r = load_config(path, runtime, stages, print, &report, &graph);
+	int r = load_config(path, parameters, runtime, stages, print, &report, &graph);
 
 	if (r < 0) {
-		(void)fprintf(problems, "%u error%s\n", report.error_count,
-			report.error_count == 1 ? "" : "s");
+		(void)fprintf(problems, "%s%u error%s\n", report.is_journal ? "<3>" : "",
+			report.error_count, report.error_count == 1 ? "" : "s");
 		return EX_CONFIG;
 	}
 	if (graph_fd >= 0)
@@ -71,12 +80,12 @@ int report_check(const char *path, const char *runtime, const struct load_stages
 	return r < 0 ? EX_IOERR : 0;
 }
 
-int report_name(const char *path, FILE *problems, int fd)
+int report_name(const char *path, const char *const *parameters, FILE *problems, int fd)
 {
-	struct report report = { .out = problems };
+	struct report report = { .out = problems, .is_journal = log_is_journal() };
 	char name[64];
 
-	if (load_name(path, print, &report, name, sizeof(name)) < 0)
+	if (load_name(path, parameters, print, &report, name, sizeof(name)) < 0)
 		return EX_CONFIG;
 	return write_all(fd, name, strlen(name)) < 0 ? EX_IOERR : 0;
 }

@@ -12,9 +12,9 @@
  * graph to graph_fd when that is >= 0 and there was no error. Returns an exit status: 0, EX_CONFIG (78), or EX_IOERR
  * when the graph could not be written.
  */
-int report_check(const char *path, const char *runtime, const struct load_stages *stages,
-	FILE *problems, int graph_fd);
+int report_check(const char *path, const char *const *parameters, const char *runtime,
+	const struct load_stages *stages, FILE *problems, int graph_fd);
 /* Writes the name of the pipeline to `fd`, or says to `problems` what hides it. An exit status, as above. */
-int report_name(const char *path, FILE *problems, int fd);
+int report_name(const char *path, const char *const *parameters, FILE *problems, int fd);
 
 #endif

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 
 #define RATE_BURST (100 * NSEC_PER_MSEC)
 #define BACKOFF_FACTOR_MAX 30
@@ -123,6 +124,7 @@ static __attribute__((noinline)) int give_up(
 
 	(void)snprintf(reason, sizeof(reason), "%.440s (tried %u time%s)", callback->err.text,
 		failures, failures == 1 ? "" : "s");
+	(void)secret_hide(reason);
 	callback->err.text[0] = '\0';
 	callback_reject(callback, NULL, record, reason);
 	return SL_REJECTED;

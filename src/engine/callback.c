@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "engine/keeper.h"
 
 #define EXCERPT_SIZE 200
@@ -127,7 +128,7 @@ void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...
 
 	(void)ctx; /* the supervisor adds who we are */
 	va_start(args, format);
-	log_vwrite((enum log_level)level, format, args);
+	log_vwrite(LOG_EVENT_NONE, (enum log_level)level, format, args);
 	va_end(args);
 }
 
@@ -264,8 +265,8 @@ void callback_reject(
 		return;
 	if (record.data)
 		sl_print(record, excerpt, sizeof(excerpt));
-	log_write(LOG_LEVEL_WARNING, "%s%srefused: %s%s%s", where ? where : "", where ? ": " : "",
-		reason, *excerpt ? ": " : "", excerpt);
+	log_event(LOG_EVENT_REFUSED, LOG_LEVEL_WARNING, "%s%srefused: %s%s%s", where ? where : "",
+		where ? ": " : "", reason, *excerpt ? ": " : "", excerpt);
 	if (host->stage->on_error == GRAPH_ON_ERROR_DEAD_LETTER)
 		keep_letter(callback, where, record, reason);
 	callback->dead++;
@@ -287,6 +288,7 @@ static __attribute__((noinline)) void reject(struct callback *callback, const ch
 	char reason[512];
 
 	(void)vsnprintf(reason, sizeof(reason), format, args);
+	(void)secret_hide(reason);
 	callback_reject(callback, where, record, reason);
 }
 

@@ -13,6 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/log.h"
+#include "base/secret.h"
 #include "base/word.h"
 #include "config/schema.h"
 #include "engine/crash.h"
@@ -72,6 +73,10 @@ static int host_init(
 	if (r < 0)
 		return r;
 	host->graph = *ret_graph;
+	for (uint32_t i = 0; i < host->graph->secret_count && r == 0; i++)
+		r = secret_add(host->graph->secrets[i]);
+	if (r < 0)
+		return err_set(err, r, "no memory for the credentials");
 	if (start->word.stage >= host->graph->stage_count)
 		return err_set(err, -EPROTO, "no such stage in the graph");
 	host->stage_index = start->word.stage;

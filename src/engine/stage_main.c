@@ -42,6 +42,7 @@ enum {
 	OPT_SERIES,
 	OPT_RUNTIME,
 	OPT_GRAPH_FD,
+	OPT_SET,
 	OPT_HELP,
 	OPT_VERSION
 };
@@ -67,6 +68,7 @@ static const struct option options[] = {
 	{ "series",    required_argument, NULL, OPT_SERIES },
 	{ "runtime",   required_argument, NULL, OPT_RUNTIME },
 	{ "graph-fd",  required_argument, NULL, OPT_GRAPH_FD },
+	{ "set",       required_argument, NULL, OPT_SET },
 	{ "help",      no_argument,       NULL, OPT_HELP },
 	{ "version",   no_argument,       NULL, OPT_VERSION },
 	{ 0 },
@@ -76,9 +78,11 @@ static const struct option options[] = {
 static const char usage[] =
 	"sluice-stage: one process of a stage. Only the supervisor starts it; you want `sluice`.\n"
 	"\n"
-	"  --check FILE [--runtime DIR] [--graph-fd N]   print every problem of a config; the "
+	"  --check FILE [--set NAME=VALUE] [--runtime DIR] [--graph-fd N]   print every problem of "
+	"a config; the "
 	"resolved graph to N\n"
-	"  --name FILE [--graph-fd N]                    only what its pipeline is called; to N\n"
+	"  --name FILE [--set NAME=VALUE] [--graph-fd N]    only what its pipeline is called; to "
+	"N\n"
 	"  --list                                        the stages there are\n"
 	"  --describe STAGE                              the options of all stages of that name\n"
 	"  --reference                                   the option reference, as roff\n"
@@ -90,10 +94,14 @@ static const char usage[] =
 	"cut\n"
 	"  --help, --version\n";
 
+#define PARAMETERS_MAX 64
+
 struct request {
 	int what;
 	const char *argument;
 	const char *runtime;
+	const char *parameters[PARAMETERS_MAX + 1];
+	int parameter_count;
 	int graph_fd;
 	bool is_built_in;
 	const char *state;
@@ -163,10 +171,10 @@ static int answer(const struct request *request)
 		registry_read_modules(stderr);
 	switch (request->what) {
 	case OPT_CHECK:
-		return report_check(request->argument, request->runtime, &registry_stages, stderr,
-			request->graph_fd);
+		return report_check(request->argument, request->parameters, request->runtime,
+			&registry_stages, stderr, request->graph_fd);
 	case OPT_NAME:
-		return report_name(request->argument, stderr,
+		return report_name(request->argument, request->parameters, stderr,
 			request->graph_fd < 0 ? STDOUT_FILENO : request->graph_fd);
 	case OPT_LIST:
 		describe_list(&registry_stages, stdout);
@@ -242,6 +250,8 @@ int main(int argc, char **argv)
 			request.runtime = optarg;
 		} else if (c == OPT_GRAPH_FD) {
 			request.graph_fd = atoi(optarg);
+		} else if (c == OPT_SET && request.parameter_count < PARAMETERS_MAX) {
+			request.parameters[request.parameter_count++] = optarg;
 		} else if (c == OPT_BUILT_IN) {
 			request.is_built_in = true;
 		} else {

@@ -601,7 +601,7 @@ static void on_held(struct loop *loop, const struct sl_task *task, int64_t ns)
 	if (loop->now < worker->held_quiet_until)
 		return;
 	worker->held_quiet_until = loop->now + HELD_QUIET;
-	log_write(LOG_LEVEL_WARNING,
+	log_event(LOG_EVENT_HELD, LOG_LEVEL_WARNING,
 		"task %u held its worker for %s, and all its other tasks waited: such work is for "
 		"threads or processes, or for sl_offload",
 		task->number, units_print_duration(ns, text, sizeof(text)));

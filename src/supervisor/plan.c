@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/secret.h"
 
 const char *plan_stage_program(void)
 {
@@ -41,16 +42,32 @@ const char *plan_stage_program(void)
 
 /* --- the check ---------------------------------------------------------------------------------- */
 
-static void exec_question(const char *question, const char *file, const char *runtime, int fd)
+struct question {
+	const char *what; /* "--check" */
+	const char *file;
+	const char *const *parameters;
+	const char *runtime;
+};
+
+#define ARGUMENTS_MAX 160
+
+static void exec_question(const struct question *question, int fd)
 {
 	char fd_text[16];
-	const char *argv[8] = { "sluice-stage", question, file, "--graph-fd", fd_text };
+	const char *argv[ARGUMENTS_MAX] = { "sluice-stage", question->what, question->file,
+		"--graph-fd", fd_text };
+	int count = 5;
 	sigset_t none;
 
 	(void)snprintf(fd_text, sizeof(fd_text), "%d", fd);
-	if (runtime) {
-		argv[5] = "--runtime";
-		argv[6] = runtime;
+	if (question->runtime) {
+		argv[count++] = "--runtime";
+		argv[count++] = question->runtime;
+	}
+	for (const char *const *at = question->parameters; at && *at && count < ARGUMENTS_MAX - 2;
+		at++) {
+		argv[count++] = "--set";
+		argv[count++] = *at;
 	}
 	(void)sigemptyset(&none);
 	(void)sigprocmask(SIG_SETMASK, &none, NULL);
@@ -61,8 +78,7 @@ static void exec_question(const char *question, const char *file, const char *ru
 }
 
 /* Asks sluice-stage. 0: the answer is in `fd`; -EINVAL: the config is wrong. */
-static int ask_about(
-	const char *question, const char *file, const char *runtime, int fd, struct err *err)
+static int ask_about(const struct question *question, int fd, struct err *err)
 {
 	pid_t pid = fork();
 	int status;
@@ -70,7 +86,7 @@ static int ask_about(
 	if (pid < 0)
 		return err_set(err, -errno, "cannot fork: %s", err_name(errno));
 	if (pid == 0)
-		exec_question(question, file, runtime, fd);
+		exec_question(question, fd);
 	while (waitpid(pid, &status, 0) < 0)
 		if (errno != EINTR)
 			return err_set(
@@ -79,7 +95,17 @@ static int ask_about(
 		return 0;
 	if (WIFEXITED(status) && WEXITSTATUS(status) == EX_CONFIG)
 		return -EINVAL;
-	return err_set(err, -ECHILD, "the check of %s did not end well (status %d)", file, status);
+	return err_set(err, -ECHILD, "the check of %s did not end well (status %d)", question->file,
+		status);
+}
+
+static int hide_secrets(const struct graph *graph, struct err *err)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < graph->secret_count && r == 0; i++)
+		r = secret_add(graph->secrets[i]);
+	return r < 0 ? err_set(err, r, "the config has too many credentials: %s", err_name(r)) : 0;
 }
 
 /* --- the folders -------------------------------------------------------------------------------- */
@@ -178,7 +204,8 @@ static int check_sockets(const struct plan *plan, struct err *err)
 }
 
 /* What the pipeline of `file` is called, into `name`. */
-static int ask_name(const char *file, char *name, size_t size, struct err *err)
+static int ask_name(
+	const char *file, const char *const *parameters, char *name, size_t size, struct err *err)
 {
 	_cleanup_close_ int fd = memfd_create("sluice-name", MFD_CLOEXEC);
 	ssize_t n;
@@ -186,7 +213,7 @@ static int ask_name(const char *file, char *name, size_t size, struct err *err)
 
 	if (fd < 0)
 		return err_set(err, -errno, "no memory file: %s", err_name(errno));
-	r = ask_about("--name", file, NULL, fd, err);
+	r = ask_about(&(struct question){ "--name", file, parameters, NULL }, fd, err);
 	if (r < 0)
 		return r;
 	n = pread(fd, name, size - 1, 0);
@@ -216,7 +243,8 @@ static void try_service(struct plan_place *place)
 			place->runtime, sizeof(place->runtime), "/run/sluice/%s", place->name);
 }
 
-int plan_find(const char *file, const char *runtime, struct plan_place *ret_place, struct err *err)
+int plan_find(const char *file, const char *const *parameters, const char *runtime,
+	struct plan_place *ret_place, struct err *err)
 {
 	struct plan_place place;
 	int r = 0;
@@ -224,7 +252,7 @@ int plan_find(const char *file, const char *runtime, struct plan_place *ret_plac
 	if (runtime)
 		name_by_stem(file, place.name, sizeof(place.name));
 	else
-		r = ask_name(file, place.name, sizeof(place.name), err);
+		r = ask_name(file, parameters, place.name, sizeof(place.name), err);
 	if (r < 0)
 		return r;
 	if (find_runtime(place.runtime, place.name, runtime) < 0)
@@ -238,18 +266,25 @@ int plan_find(const char *file, const char *runtime, struct plan_place *ret_plac
 	return 0;
 }
 
-int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan,
-	struct err *err)
+bool plan_is_wrong(int r)
+{
+	return r == -EINVAL || r == -ENAMETOOLONG;
+}
+
+int plan_make(const char *file, const char *const *parameters, const char *state,
+	const char *runtime, struct plan *ret_plan, struct err *err)
 {
 	_cleanup_close_ int graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
-	struct plan plan = { .state_lock = -1, .runtime_lock = -1 };
+	struct plan plan = { .state_lock = -1, .runtime_lock = -1, .parameters = parameters };
 	int r;
 
 	if (graph_fd < 0)
 		return err_set(err, -errno, "no memory file: %s", err_name(errno));
-	r = ask_about("--check", file, runtime, graph_fd, err);
+	r = ask_about(&(struct question){ "--check", file, parameters, runtime }, graph_fd, err);
 	if (r == 0)
 		r = graph_read(graph_fd, &plan.graph, err);
+	if (r == 0)
+		r = hide_secrets(plan.graph, err);
 	if (r < 0)
 		return r;
 	if (find_state(&plan, state) < 0 ||

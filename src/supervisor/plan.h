@@ -19,14 +19,18 @@ struct plan {
 	char runtime[PATH_MAX];
 	int state_lock; /* descriptors that hold the locks; -1 */
 	int runtime_lock;
+	const char *const *parameters; /* of plan_make: for who reads the file again */
 };
 
 /*
- * Checks `file` and resolves the folders (`state`, `runtime`: what the command line says, or NULL). 0; -EINVAL: the config is
+ * Checks `file` and resolves the folders (`state`, `runtime`: what the command line says, or NULL). `parameters`: "NAME=VALUE" for
+ * ${NAME} in its strings, ends with NULL; may be NULL; must live as long as the plan. Its secrets are hidden from now on. 0; -EINVAL: the config is
  * wrong, and what was said so is on stderr; another negative errno with its text in `err`.
  */
-int plan_make(const char *file, const char *state, const char *runtime, struct plan *ret_plan,
-	struct err *err);
+int plan_make(const char *file, const char *const *parameters, const char *state,
+	const char *runtime, struct plan *ret_plan, struct err *err);
+/* Of what plan_make answered: would the same file be wrong again? Else it was for want of something. */
+bool plan_is_wrong(int r);
 /* Makes the folders and takes both locks. -EBUSY: another supervisor holds one; -EEXIST: the state is another file's. */
 int plan_lock(struct plan *plan, struct err *err);
 /* Removes the sockets, releases the locks, frees the graph. */
@@ -41,7 +45,8 @@ struct plan_place {
  * As plan_make, but only the file's `name` needs to be right; with `runtime` the file is not read, and its stem stands for the
  * name. Where no socket is there, but one is in /run/sluice/NAME, that of the service is meant.
  */
-int plan_find(const char *file, const char *runtime, struct plan_place *ret_place, struct err *err);
+int plan_find(const char *file, const char *const *parameters, const char *runtime,
+	struct plan_place *ret_place, struct err *err);
 
 /* The path of sluice-stage: beside this program, else where it was installed. */
 const char *plan_stage_program(void);

@@ -47,7 +47,8 @@ static int read_again(struct supervisor *s, struct graph **ret_graph, struct err
 {
 	const struct graph *now = s->plan->graph;
 	struct plan next;
-	int r = plan_make(now->file, s->plan->state, s->plan->runtime, &next, err);
+	int r = plan_make(
+		now->file, s->plan->parameters, s->plan->state, s->plan->runtime, &next, err);
 
 	if (r == -EINVAL)
 		return err_set(

@@ -56,6 +56,9 @@ class Place:
         assert "leak" not in err, err
         return out, err
 
+    def wait_for_socket(self):
+        return wait_for(lambda: list(self.path.glob("r/**/control.sock")), what="the control socket")
+
     def close(self):
         for process in self.running:
             if process.poll() is None:

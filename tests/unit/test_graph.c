@@ -39,6 +39,7 @@ static const struct graph_stage example_stages[] = {
 	{ .name = "save",  .impl = "file",  .role = SL_SINK, .line = 5, .partition = fields, .partition_count = 2, NUMBERS },
 	{ .name = "junk",  .impl = "null",  .role = SL_SINK, .line = 6, NUMBERS },
 };
+static const char *const secrets[] = { "hunter2", "open sesame" };
 static const struct graph_link example_links[] = { { 0, 0, 1 }, { 1, 0, 2 }, { 1, 1, 3 }, { 0, 0, 3 } };
 /* clang-format on */
 
@@ -59,6 +60,8 @@ static void example_init(struct example *e)
 		.stages = e->stages,
 		.stage_count = 4,
 		.links = e->links,
+		.secrets = secrets,
+		.secret_count = 2,
 		.link_count = 4,
 	};
 }
@@ -114,6 +117,8 @@ static void a_graph_comes_back_whole(void **state)
 	assert_string_equal(save->partition[1], "day");
 	assert_int_equal(save->options.size, sizeof(options) - 1);
 	assert_memory_equal(save->options.data, options, sizeof(options) - 1);
+	assert_int_equal(graph->secret_count, 2);
+	assert_string_equal(graph->secrets[1], "open sesame");
 	graph_free(graph);
 }
 

@@ -137,7 +137,7 @@ static struct graph *load_good(struct place *place, const char *path)
 	struct graph *graph = NULL;
 
 	place->said[0] = '\0';
-	(void)load_config(path, NULL, &test_stages, say, place, &graph);
+	(void)load_config(path, NULL, NULL, &test_stages, say, place, &graph);
 	assert_string_equal(place->said, "");
 	assert_non_null(graph);
 	return graph;
@@ -150,7 +150,7 @@ static void load_bad(
 	struct graph *graph = NULL;
 
 	place->said[0] = '\0';
-	assert_true(load_config(path, runtime, &test_stages, say, place, &graph) < 0);
+	assert_true(load_config(path, NULL, runtime, &test_stages, say, place, &graph) < 0);
 	assert_string_equal(place->said, expected);
 	assert_null(graph);
 }
@@ -325,7 +325,8 @@ static void strings_are_expanded(void **state)
 	write_file("c.conf", "stages = { read = { source = \"numbers\"; path = "
 			     "\"${credential:other}\"; };\n" SINK "};\n");
 	place->said[0] = '\0';
-	assert_int_equal(load_config("c.conf", NULL, &test_stages, say, place, &graph), -EINVAL);
+	assert_int_equal(
+		load_config("c.conf", NULL, NULL, &test_stages, say, place, &graph), -EINVAL);
 	assert_non_null(strstr(place->said, "cannot read `${credential:other}` from "));
 	assert_int_equal(unsetenv("CREDENTIALS_DIRECTORY"), 0);
 }
@@ -435,13 +436,14 @@ static void a_socket_needs_a_short_path(void **state)
 	runtime[0] = '/';
 	/* RUNTIME/read.out.0 is 107 bytes: just right. */
 	runtime[96] = '\0';
-	assert_int_equal(load_config("a.conf", runtime, &test_stages, say, place, &graph), 0);
+	assert_int_equal(load_config("a.conf", NULL, runtime, &test_stages, say, place, &graph), 0);
 	assert_string_equal(place->said, "");
 	graph_free(graph);
 	graph = NULL;
 	runtime[96] = 'r';
 	runtime[97] = '\0';
-	assert_int_equal(load_config("a.conf", runtime, &test_stages, say, place, &graph), -EINVAL);
+	assert_int_equal(
+		load_config("a.conf", NULL, runtime, &test_stages, say, place, &graph), -EINVAL);
 	assert_non_null(strstr(place->said, "has 108 bytes in its path, and 107 are the most: give "
 					    "a shorter folder with --runtime"));
 }
@@ -491,7 +493,8 @@ static void deep_nesting_ends_with_a_message(void **state)
 		strcat(text, ")");
 	strcat(text, "; };\n" SINK "};\n");
 	write_file("a.conf", text);
-	assert_int_equal(load_config("a.conf", NULL, &test_stages, say, place, &graph), -EINVAL);
+	assert_int_equal(
+		load_config("a.conf", NULL, NULL, &test_stages, say, place, &graph), -EINVAL);
 	assert_non_null(strstr(place->said, "more than 32 deep"));
 }
 
@@ -507,7 +510,7 @@ static void a_report_ends_with_the_number_of_errors(void **state)
 	assert_true(fd >= 0);
 	write_file("a.conf", "stages = {\n  read = { source = \"numbers\"; };\n  save = { sink = "
 			     "\"null\"; form = \"read\"; };\n};\n");
-	assert_int_equal(report_check("a.conf", NULL, &test_stages, problems, fd), 78);
+	assert_int_equal(report_check("a.conf", NULL, NULL, &test_stages, problems, fd), 78);
 	rewind(problems);
 	assert_true(fread(text, 1, sizeof(text) - 1, problems) > 0);
 	assert_string_equal(text, "a.conf:3: the sink `null` has no option `form`: write `from`\n"
@@ -515,7 +518,7 @@ static void a_report_ends_with_the_number_of_errors(void **state)
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_int_equal(st.st_size, 0);
 	write_file("a.conf", "stages = {\n  read = { source = \"numbers\"; };\n" SINK "};\n");
-	assert_int_equal(report_check("a.conf", NULL, &test_stages, problems, fd), 0);
+	assert_int_equal(report_check("a.conf", NULL, NULL, &test_stages, problems, fd), 0);
 	assert_int_equal(fstat(fd, &st), 0);
 	assert_true(st.st_size > 0);
 	assert_int_equal(close(fd), 0);
@@ -528,16 +531,16 @@ static void the_name_needs_nothing_else_to_be_right(void **state)
 
 	write_file("or ders.v2.conf", "stages = { read = { source = \"nonsense\"; path = "
 				      "\"${NOWHERE_SET}\"; }; };\n");
-	assert_int_equal(load_name("or ders.v2.conf", say, *state, name, sizeof(name)), 0);
+	assert_int_equal(load_name("or ders.v2.conf", NULL, say, *state, name, sizeof(name)), 0);
 	assert_string_equal(name, "or_ders");
 	write_file("a.conf", "name = \"shop\";\n");
-	assert_int_equal(load_name("a.conf", say, *state, name, sizeof(name)), 0);
+	assert_int_equal(load_name("a.conf", NULL, say, *state, name, sizeof(name)), 0);
 	assert_string_equal(name, "shop");
 	write_file("a.conf", "name = \"../shop\";\n");
-	assert_int_equal(load_name("a.conf", say, *state, name, sizeof(name)), -EINVAL);
+	assert_int_equal(load_name("a.conf", NULL, say, *state, name, sizeof(name)), -EINVAL);
 	write_file("a.conf", "name = \n");
-	assert_int_equal(load_name("a.conf", say, *state, name, sizeof(name)), -EINVAL);
-	assert_true(load_name("nowhere.conf", say, *state, name, sizeof(name)) < 0);
+	assert_int_equal(load_name("a.conf", NULL, say, *state, name, sizeof(name)), -EINVAL);
+	assert_true(load_name("nowhere.conf", NULL, say, *state, name, sizeof(name)) < 0);
 	assert_string_equal(name, "shop");
 }
 
