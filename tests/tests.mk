@@ -17,8 +17,10 @@ UNIT_TESTS = \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
 	tests/unit/test_listen \
+	tests/unit/test_notify \
 	tests/unit/test_order \
 	tests/unit/test_outlet \
+	tests/unit/test_repeats \
 	tests/unit/test_secret \
 	tests/unit/test_spans \
 	tests/unit/test_states \
@@ -27,7 +29,8 @@ UNIT_TESTS = \
 	tests/unit/test_sync \
 	tests/unit/test_task \
 	tests/unit/test_timers \
-	tests/unit/test_vet
+	tests/unit/test_vet \
+	tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
 TESTS += $(UNIT_TESTS)
 
@@ -61,12 +64,17 @@ nodist_EXTRA_tests_unit_test_ledger_SOURCES = dummy.cxx
 tests_unit_test_listen_SOURCES = tests/unit/test_listen.c
 tests_unit_test_listen_LDADD = libstages.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_listen_SOURCES = dummy.cxx
+tests_unit_test_notify_SOURCES = tests/unit/test_notify.c
+tests_unit_test_notify_LDADD = libsupervisor.a $(LINK_TEST_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS) -lm
+nodist_EXTRA_tests_unit_test_notify_SOURCES = dummy.cxx
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_order_SOURCES = dummy.cxx
 tests_unit_test_outlet_SOURCES = tests/unit/test_outlet.c
 tests_unit_test_outlet_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_outlet_SOURCES = dummy.cxx
+tests_unit_test_repeats_SOURCES = tests/unit/test_repeats.c
+tests_unit_test_repeats_LDADD = libsupervisor.a libbase.a $(CMOCKA_LIBS)
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_spans_SOURCES = tests/unit/test_spans.c
@@ -85,6 +93,9 @@ nodist_EXTRA_tests_unit_test_suspects_SOURCES = dummy.cxx
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
+tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
+tests_unit_test_watch_LDADD = libsupervisor.a $(LINK_TEST_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS) -lm
+nodist_EXTRA_tests_unit_test_watch_SOURCES = dummy.cxx
 tests_unit_test_cancel_SOURCES = tests/unit/test_cancel.c tests/unit/tasks.h
 tests_unit_test_cancel_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_group_SOURCES = tests/unit/test_group.c tests/unit/tasks.h

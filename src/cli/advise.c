@@ -46,11 +46,11 @@ struct sampling {
 
 /* --- the run -------------------------------------------------------------------------------------- */
 
-static void on_line(void *user, int level, const char *who, const char *text)
+static void on_line(void *user, const struct log_line *line)
 {
 	struct sampling *sampling = user;
 
-	show_line(&sampling->show, level, who, text);
+	show_line(&sampling->show, line);
 }
 
 static void on_ready(void *user)

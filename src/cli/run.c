@@ -5,6 +5,8 @@
 #include <errno.h>
 
 #include "cli/show.h"
+#include "supervisor/journal.h"
+#include "supervisor/notify.h"
 
 static const char help[] =
 	"Ctrl-C (or SIGTERM) stops reading and settles what was read; a second one stops at once.\n"
@@ -27,27 +29,96 @@ static const char help[] =
 	"Exit status: 0 settled; 3 settled, but records were given up; 1 failed; 2 wrong command "
 	"line; 78 bad config.\n";
 
+struct foreground {
+	struct show show;
+	struct journal journal;
+	struct notify notify;
+};
+
+static void on_line(void *user, const struct log_line *line)
+{
+	show_line(&((struct foreground *)user)->show, line);
+}
+
+static void on_ready(void *user)
+{
+	notify_ready(&((struct foreground *)user)->notify);
+}
+
+static void on_stopping(void *user)
+{
+	struct foreground *foreground = user;
+
+	show_stopping(&foreground->show);
+	notify_stopping(&foreground->notify);
+}
+
+static void on_reloading(void *user, bool is_under_way)
+{
+	notify_reloading(&((struct foreground *)user)->notify, is_under_way);
+}
+
+static void on_tick(void *user, const struct supervisor *supervisor)
+{
+	struct foreground *foreground = user;
+
+	if (foreground->show.journal)
+		journal_tick(&foreground->journal);
+	notify_tick(&foreground->notify, supervisor);
+	show_tick(&foreground->show, supervisor);
+}
+
+/* A timer's run has nobody who watches it: its lines go to the journal. */
+static int begin(struct foreground *foreground, const struct plan *plan, bool is_quiet)
+{
+	show_init(&foreground->show, is_quiet);
+	notify_init(&foreground->notify);
+	if (!log_is_journal())
+		return 0;
+	if (journal_open(&foreground->journal, "sluice") < 0)
+		return -ENOMEM;
+	journal_name(&foreground->journal, plan->graph->name);
+	foreground->show.journal = &foreground->journal;
+	return 0;
+}
+
+static void end(struct foreground *foreground)
+{
+	if (foreground->show.journal)
+		journal_close(&foreground->journal);
+	notify_fini(&foreground->notify);
+}
+
 int run_plan(struct plan *plan, struct supervisor_start start, struct cli_options *options)
 {
 	struct supervisor *supervisor;
 	struct supervisor_result result;
-	struct show show;
+	struct foreground foreground;
 	struct supervisor_view view = {
-		.line = show_line, .stopping = show_stopping, .tick = show_tick, .user = &show
+		.line = on_line,
+		.ready = on_ready,
+		.stopping = on_stopping,
+		.reloading = on_reloading,
+		.tick = on_tick,
+		.user = &foreground,
 	};
 	struct err err = { 0 };
 	int r = plan_lock(plan, &err);
 
+	if (r == 0)
+		r = begin(&foreground, plan, options->quiet);
 	if (r == 0) {
-		show_init(&show, options->quiet);
 		r = supervisor_run(plan, start, &view, &supervisor, &err);
+		if (r < 0)
+			end(&foreground);
 	}
 	if (r < 0) {
-		(void)fprintf(stderr, "sluice run: %s\n", err.text);
+		(void)fprintf(stderr, "sluice run: %s\n", err.text[0] ? err.text : err_name(r));
 		return CLI_FAILED;
 	}
 	supervisor_result(supervisor, &result);
-	show_end(&show, supervisor, &result);
+	show_end(&foreground.show, supervisor, &result);
+	end(&foreground);
 	options->was_stopped = result.is_stopped;
 	supervisor_free(supervisor);
 	return (int)result.end;

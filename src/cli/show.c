@@ -43,20 +43,31 @@ static void erase(struct show *show)
 	show->drawn = 0;
 }
 
-void show_line(void *user, int level, const char *who, const char *text)
+void show_line(void *user, const struct log_line *line)
 {
 	struct show *show = user;
-	const char *mark = level <= LOG_LEVEL_ERROR ? "error: " : "";
+	const char *mark = line->level <= LOG_LEVEL_ERROR ? "error: " : "";
+	char whose[128];
 
-	if (show->is_quiet && level > LOG_LEVEL_WARNING)
+	if (show->journal) {
+		journal_line(show->journal, line);
+		return;
+	}
+	if (show->is_quiet && line->level > LOG_LEVEL_WARNING)
 		return;
 	erase(show);
-	(void)fprintf(stderr, "sluice: %s%s%s%s\n", who ? who : "", who ? ": " : "", mark, text);
+	(void)fprintf(stderr, "sluice: %s%s%s\n", log_whose(line, whose, sizeof(whose)), mark,
+		line->text);
+}
+
+static void say(struct show *show, enum log_event event, int level, const char *text)
+{
+	show_line(show, &(struct log_line){ .level = level, .event = event, .text = text });
 }
 
 void show_stopping(void *user)
 {
-	show_line(user, LOG_LEVEL_WARNING, NULL,
+	say(user, LOG_EVENT_STOPPING, LOG_LEVEL_WARNING,
 		"stopping: what was read is being settled; Ctrl-C again stops at once");
 }
 
@@ -178,7 +189,7 @@ static void plain_line(struct show *show, const struct supervisor *supervisor)
 
 		at += n > 0 ? (size_t)n : 0;
 	}
-	show_line(show, LOG_LEVEL_INFO, NULL, line);
+	say(show, LOG_EVENT_NONE, LOG_LEVEL_INFO, line);
 }
 
 void show_tick(void *user, const struct supervisor *supervisor)
@@ -186,6 +197,8 @@ void show_tick(void *user, const struct supervisor *supervisor)
 	struct show *show = user;
 	int64_t now = clock_now();
 
+	if (show->journal)
+		return;
 	sample(show, supervisor, now);
 	if (show->is_quiet)
 		return;
@@ -276,11 +289,11 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	const struct graph *graph = supervisor_graph(supervisor);
 	bool has_letters = false;
 	uint64_t dead = 0;
-	char elapsed[32], count[32];
+	char elapsed[32], count[32], text[200];
 
 	erase(show);
 	if (result->end == SUPERVISOR_FAILED) {
-		show_line(show, LOG_LEVEL_ERROR, NULL, result->reason);
+		say(show, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, result->reason);
 		return;
 	}
 	if (show->is_quiet)
@@ -292,13 +305,18 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 		has_letters = has_letters ||
 			      (own > 0 && graph->stages[i].on_error == GRAPH_ON_ERROR_DEAD_LETTER);
 	}
-	print_table(supervisor, result->tally);
 	(void)units_print_duration(result->elapsed_ns, elapsed, sizeof(elapsed));
 	(void)units_print_count(dead, count, sizeof(count));
-	print_dropped(graph, result->tally);
-	(void)fprintf(stderr, "%s in %s: every record that was read is %s%s\n",
+	(void)snprintf(text, sizeof(text), "%s in %s: every record that was read is %s%s",
 		result->is_stopped ? "stopped" : "done", elapsed,
 		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");
+	if (show->journal) {
+		say(show, LOG_EVENT_ENDED, dead ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, text);
+		return;
+	}
+	print_table(supervisor, result->tally);
+	print_dropped(graph, result->tally);
+	(void)fprintf(stderr, "%s\n", text);
 	if (result->is_stopped)
 		(void)fprintf(stderr, "`sluice run %s` goes on from here\n", graph->file);
 	if (has_letters)

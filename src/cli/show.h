@@ -6,11 +6,13 @@
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
 
+#include "supervisor/journal.h"
 #include "supervisor/supervisor.h"
 
 #define SHOW_STAGES_MAX 256
 
 struct show {
+	struct journal *journal; /* that lines go to; NULL: to stderr */
 	bool is_terminal;
 	bool is_quiet;
 	unsigned drawn; /* lines of the block on screen */
@@ -23,7 +25,7 @@ struct show {
 
 void show_init(struct show *show, bool is_quiet);
 /* Callbacks for struct supervisor_view; user is the struct show. */
-void show_line(void *user, int level, const char *who, const char *text);
+void show_line(void *user, const struct log_line *line);
 void show_stopping(void *user);
 void show_tick(void *user, const struct supervisor *supervisor);
 /* The closing table and line. */

@@ -1,51 +1,110 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sluiced: the supervisor as a service, Type=notify. READY when all stages are; lines go to stderr with the
- * priority in front, as the journal reads it.
+ * sluiced: the supervisor as a service. It tells systemd what there is to know (supervisor/notify.h), and its lines go to the journal with
+ * their fields (supervisor/journal.h).
  */
 #include <errno.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
-#include <systemd/sd-daemon.h>
-
 #include "cli/cli.h"
+#include "supervisor/journal.h"
+#include "supervisor/notify.h"
 #include "supervisor/supervisor.h"
 
 static const char usage[] =
-	"usage: sluiced --config FILE [--from-start] [--accept-mixed] [--state DIR] [--runtime "
-	"DIR]\n"
+	"usage: sluiced --config FILE [--set NAME=VALUE] [--from-start] [--accept-mixed] [--state "
+	"DIR] [--runtime DIR]\n"
 	"\n"
 	"Runs a pipeline as a service: no terminal, READY to systemd when all stages are ready.\n"
 	"SIGTERM stops reading and settles what was read; a second one stops at once.\n"
 	"It goes on where the checkpoints stand; --from-start begins anew, and --accept-mixed goes "
 	"on in the\n"
-	"middle of a run although the config has changed.\n"
+	"middle of a run although the config has changed. --set says what ${NAME} stands for in "
+	"the "
+	"config.\n"
 	"Exit status: as of `sluice run`.\n";
 
-static void on_line(void *user, int level, const char *who, const char *text)
+struct service {
+	struct journal journal;
+	struct notify notify;
+};
+
+static void say(struct service *service, enum log_event event, int level, const char *text)
 {
-	(void)user;
-	(void)fprintf(stderr, "<%d>%s%s%s\n", level, who ? who : "", who ? ": " : "", text);
+	journal_line(&service->journal,
+		&(struct log_line){ .event = event, .level = level, .text = text });
+}
+
+static void on_line(void *user, const struct log_line *line)
+{
+	journal_line(&((struct service *)user)->journal, line);
 }
 
 static void on_ready(void *user)
 {
-	(void)user;
-	(void)sd_notify(0, "READY=1\nSTATUS=all stages are ready");
+	struct service *service = user;
+
+	say(service, LOG_EVENT_READY, LOG_LEVEL_INFO, "all stages are ready");
+	notify_ready(&service->notify);
+}
+
+static void on_reloading(void *user, bool is_under_way)
+{
+	notify_reloading(&((struct service *)user)->notify, is_under_way);
 }
 
 static void on_stopping(void *user)
 {
-	on_line(user, 5, NULL, "stopping: what was read is being settled");
-	(void)sd_notify(0, "STOPPING=1\nSTATUS=draining");
+	struct service *service = user;
+
+	say(service, LOG_EVENT_STOPPING, LOG_LEVEL_NOTICE,
+		"stopping: what was read is being settled");
+	notify_stopping(&service->notify);
 }
 
-static int serve(struct plan *plan, struct supervisor_start start)
+static bool on_stuck(void *user, const char *reason)
+{
+	struct service *service = user;
+
+	say(service, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, reason);
+	return notify_stuck(&service->notify, reason);
+}
+
+static void on_tick(void *user, const struct supervisor *supervisor)
+{
+	struct service *service = user;
+
+	journal_tick(&service->journal);
+	notify_tick(&service->notify, supervisor);
+}
+
+/* The last words. */
+static void say_end(struct service *service, const struct supervisor_result *result)
+{
+	journal_flush(&service->journal);
+	if (result->end == SUPERVISOR_FAILED)
+		say(service, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, result->reason);
+	else if (result->end == SUPERVISOR_DEAD)
+		say(service, LOG_EVENT_ENDED, LOG_LEVEL_WARNING,
+			"everything that was read is settled; records were given up: see `sluice "
+			"dead list`");
+	else
+		say(service, LOG_EVENT_ENDED, LOG_LEVEL_INFO,
+			"everything that was read is settled");
+}
+
+static int serve(struct service *service, struct plan *plan, struct supervisor_start start)
 {
 	const struct supervisor_view view = {
-		.line = on_line, .ready = on_ready, .stopping = on_stopping
+		.line = on_line,
+		.ready = on_ready,
+		.reloading = on_reloading,
+		.stopping = on_stopping,
+		.stuck = on_stuck,
+		.tick = on_tick,
+		.user = service,
 	};
 	struct supervisor *supervisor;
 	struct supervisor_result result;
@@ -55,12 +114,11 @@ static int serve(struct plan *plan, struct supervisor_start start)
 	if (r == 0)
 		r = supervisor_run(plan, start, &view, &supervisor, &err);
 	if (r < 0) {
-		on_line(NULL, 3, NULL, err.text);
+		say(service, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, err.text);
 		return CLI_FAILED;
 	}
 	supervisor_result(supervisor, &result);
-	if (result.end == SUPERVISOR_FAILED)
-		on_line(NULL, 3, NULL, result.reason);
+	say_end(service, &result);
 	supervisor_free(supervisor);
 	return (int)result.end;
 }
@@ -134,24 +192,42 @@ static int parse(int argc, char **argv, struct cli_options *o)
 	return CLI_USAGE;
 }
 
+static int run(struct service *service, const struct cli_options *o)
+{
+	const struct supervisor_start start = {
+		.mode = o->from_start ? RESUME_NEVER : RESUME_ALWAYS,
+		.accept_mixed = o->accept_mixed,
+	};
+	struct err err = { 0 };
+	struct plan plan;
+	int r = plan_make(o->file, o->sets.items, o->state, o->runtime, &plan, &err);
+
+	if (r < 0) {
+		/* What is wrong in the file was said by who found it. */
+		say(service, plan_is_wrong(r) ? LOG_EVENT_BAD_CONFIG : LOG_EVENT_FAILED,
+			LOG_LEVEL_ERROR, err.text[0] ? err.text : "the config cannot be used");
+		return plan_is_wrong(r) ? CLI_CONFIG : CLI_FAILED;
+	}
+	journal_name(&service->journal, plan.graph->name);
+	r = serve(service, &plan, start);
+	journal_close(&service->journal);
+	plan_fini(&plan);
+	return r;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli_options o = { 0 };
-	struct err err = { 0 };
-	struct plan plan;
+	struct service service;
 	int r = parse(argc, argv, &o);
 
 	if (r >= 0)
 		return r;
-	r = plan_make(o.file, o.sets.items, o.state, o.runtime, &plan, &err);
-	if (r < 0) {
-		if (r != -EINVAL)
-			on_line(NULL, 3, NULL, err.text);
-		return plan_is_wrong(r) ? CLI_CONFIG : CLI_FAILED;
-	}
-	r = serve(&plan,
-		(struct supervisor_start){ .mode = o.from_start ? RESUME_NEVER : RESUME_ALWAYS,
-			.accept_mixed = o.accept_mixed });
-	plan_fini(&plan);
+	if (journal_open(&service.journal, "sluiced") < 0)
+		return CLI_FAILED;
+	notify_init(&service.notify);
+	r = run(&service, &o);
+	journal_close(&service.journal);
+	notify_fini(&service.notify);
 	return r;
 }

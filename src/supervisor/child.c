@@ -160,6 +160,7 @@ int child_spawn(struct child *child, const struct plan *plan, struct child_fds g
 	child->error = 0;
 	child->was_ready = false;
 	child->hung_at = 0;
+	child->killed_at = 0;
 	page_set(child->page->pump_beat_ns, 0);
 	(void)plan_stage_program(); /* resolved before the fork */
 	child->pid = fork();
@@ -184,6 +185,7 @@ int child_spawn(struct child *child, const struct plan *plan, struct child_fds g
 
 #define ABORT_PATIENCE (1 * NSEC_PER_SEC)
 #define CORE_PATIENCE (30 * NSEC_PER_SEC)
+#define KILL_PATIENCE (15 * NSEC_PER_SEC)
 
 void child_abort(struct child *child, int worker, int64_t now)
 {
@@ -207,12 +209,16 @@ static bool is_dumping(pid_t pid)
 	return is_so;
 }
 
-void child_abort_again(struct child *child, int64_t now)
+bool child_abort_again(struct child *child, int64_t now)
 {
 	int64_t waited = now - child->hung_at;
 
-	if (waited > ABORT_PATIENCE && (waited > CORE_PATIENCE || !is_dumping(child->pid)))
-		(void)kill(child->pid, SIGKILL);
+	if (waited <= ABORT_PATIENCE || (waited <= CORE_PATIENCE && is_dumping(child->pid)))
+		return false;
+	(void)kill(child->pid, SIGKILL);
+	if (child->killed_at == 0)
+		child->killed_at = now;
+	return now - child->killed_at > KILL_PATIENCE;
 }
 
 void child_say(struct child *child, enum word_type type, const struct child *about)
@@ -231,15 +237,32 @@ void child_say(struct child *child, enum word_type type, const struct child *abo
 
 /* --- stderr ------------------------------------------------------------------------------------- */
 
+/* "<4>" or "<4.10>" */
+static char *read_head(char *text, int *ret_level, enum log_event *ret_event)
+{
+	unsigned event = 0;
+	int size = 0;
+
+	if (text[0] != '<' || text[1] < '0' || text[1] > '7')
+		return text;
+	if (text[2] == '>')
+		size = 3;
+	else if (sscanf(text + 2, ".%2u>%n", &event, &size) == 1 && size > 0 && event < LOG_EVENTS)
+		size += 2;
+	else
+		return text;
+	*ret_level = text[1] - '0';
+	*ret_event = (enum log_event)event;
+	return text + size;
+}
+
 static void give_line(struct child *child, child_line_fn *line, char *text)
 {
+	enum log_event event = LOG_EVENT_NONE;
 	int level = LOG_LEVEL_WARNING;
 
-	if (text[0] == '<' && text[1] >= '0' && text[1] <= '7' && text[2] == '>') {
-		level = text[1] - '0';
-		text += 3;
-	}
-	line(child, level, text);
+	text = read_head(text, &level, &event);
+	line(child, event, level, text);
 }
 
 static void split_lines(struct child *child, child_line_fn *line)

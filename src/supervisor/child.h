@@ -39,8 +39,9 @@ struct child {
 	/* hang watch */
 	uint64_t calls[PAGE_WORKERS_MAX];
 	int64_t calls_since[PAGE_WORKERS_MAX];
-	int64_t hung_at; /* when it was told to end, with SIGABRT; 0: it is well */
-	int hung_worker; /* with hung_at; -1: the process as a whole */
+	int64_t hung_at;   /* when it was told to end, with SIGABRT; 0: it is well */
+	int64_t killed_at; /* with SIGKILL after that; 0: not yet */
+	int hung_worker;   /* with hung_at; -1: the process as a whole */
 };
 
 /* Makes the page. 0 or negative errno. */
@@ -65,13 +66,16 @@ int child_spawn(struct child *child, const struct plan *plan, struct child_fds f
 void child_release(struct child *child);
 /* Ends a hung process: SIGABRT, so that it says where it stands and leaves a core; `worker` as hung_worker. */
 void child_abort(struct child *child, int worker, int64_t now);
-/* And what does not listen to that is killed; one that is writing its core may end that. Called every now and then. */
-void child_abort_again(struct child *child, int64_t now);
+/*
+ * And what does not listen to that is killed; one that is writing its core may end that. Called every now and then. True: it was killed, and
+ * is there for long after that.
+ */
+bool child_abort_again(struct child *child, int64_t now);
 /* Says a word; a child that does not listen will be reaped soon. */
 void child_say(struct child *child, enum word_type type, const struct child *about);
 
-/* Reads stderr: calls `line` for each whole line, with the level that its <N> says (default: warning). 0: end, 1: more later. */
-typedef void child_line_fn(struct child *child, int level, const char *text);
+/* Reads stderr: calls `line` for each whole line, with what its <N.E> says (default: a warning, of nothing). 0: end, 1: more later. */
+typedef void child_line_fn(struct child *child, enum log_event event, int level, const char *text);
 int child_read_errors(struct child *child, child_line_fn *line);
 
 #endif

@@ -165,7 +165,7 @@ static void wait_for_space(struct child *child, const char *why)
 	child->state = child_next(child->state, CHILD_DEATH);
 	child->restarts++;
 	if (child->full_said_ns == 0 || now - child->full_said_ns > FULL_QUIET)
-		supervisor_say(child->supervisor, LOG_LEVEL_WARNING, child,
+		supervisor_tell(child->supervisor, LOG_EVENT_DISK_FULL, LOG_LEVEL_WARNING, child,
 			"%s; it is tried again every second until there is space", why);
 	child->full_said_ns = now;
 	spawn_later(child, FULL_WAIT);
@@ -193,7 +193,8 @@ static void restart_for_record(struct child *child, const char *why, enum suspec
 {
 	child->state = child_next(child->state, CHILD_DEATH);
 	child->restarts++;
-	supervisor_say(child->supervisor, LOG_LEVEL_WARNING, child, "%s; restarting: %s", why,
+	supervisor_tell(child->supervisor, LOG_EVENT_SUSPECT, LOG_LEVEL_WARNING, child,
+		"%s; restarting: %s", why,
 		verdict == SUSPECTS_NAMED
 			? "the record that did it is known, and will be given up"
 			: "what it worked on will be done a record at a time, to find out "
@@ -248,17 +249,15 @@ static void child_died(
 	}
 	child->state = child_next(child->state, CHILD_DEATH);
 	child->restarts++;
-	supervisor_say(s, LOG_LEVEL_WARNING, child, "%s; restarting %s%s", why,
+	supervisor_tell(s, LOG_EVENT_DIED, LOG_LEVEL_WARNING, child, "%s; restarting %s%s", why,
 		wait_ns > 0 ? "in " : "at once",
 		wait_ns == 0 ? "" : units_print_duration(wait_ns, wait_text, sizeof(wait_text)));
 	spawn_later(child, wait_ns);
 }
 
-static void on_line(struct child *child, int level, const char *text)
+static void on_line(struct child *child, enum log_event event, int level, const char *text)
 {
-	struct supervisor *s = child->supervisor;
-
-	s->view.line(s->view.user, level, child->name, text);
+	supervisor_show(child->supervisor, event, level, child, text);
 }
 
 static void hear_words(struct child *child);
@@ -369,7 +368,7 @@ static void look_at_silent(struct supervisor *s, const struct word *word)
 			(void)fclose(file);
 		}
 		state = strrchr(stat, ')');
-		supervisor_say(s, LOG_LEVEL_WARNING, child,
+		supervisor_tell(s, LOG_EVENT_SILENT, LOG_LEVEL_WARNING, child,
 			"pid %d answers no ping (process state %c)", (int)child->pid,
 			state && state[1] ? state[2] : '?');
 	}
@@ -480,7 +479,9 @@ static int make_children(struct supervisor *s, struct err *err)
 	s->policies = calloc(graph->stage_count, sizeof(*s->policies));
 	s->quarantines = calloc(graph->stage_count, sizeof(*s->quarantines));
 	s->tally = calloc(tally_size(graph), sizeof(*s->tally));
-	if (!s->children || !s->policies || !s->quarantines || !s->tally)
+	s->seen = calloc(s->child_count, sizeof(*s->seen));
+	s->marks = calloc(s->child_count, sizeof(*s->marks));
+	if (!s->seen || !s->marks || !s->children || !s->policies || !s->quarantines || !s->tally)
 		return err_set(err, -ENOMEM, "no memory for %u processes", s->child_count);
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		for (uint32_t n = 0; n < graph->stages[i].processes; n++) {
@@ -543,6 +544,10 @@ void family_fini(struct supervisor *s)
 	free(s->policies);
 	free(s->quarantines);
 	free(s->tally);
+	free(s->seen);
+	free(s->marks);
+	s->seen = NULL;
+	s->marks = NULL;
 	s->shared = NULL;
 	s->graph_fd = -1;
 	s->shared_fd = -1;

@@ -11,10 +11,16 @@
 
 #define USEC_PER_NSEC 1000
 
-static void tell(struct supervisor *s, int level, const char *text)
+static void show_under_way(struct supervisor *s, bool is_under_way)
 {
-	supervisor_say(s, level, NULL, "%s", text);
-	control_reloaded(s->control, level > LOG_LEVEL_WARNING, text);
+	if (s->view.reloading)
+		s->view.reloading(s->view.user, is_under_way);
+}
+
+static void tell(struct supervisor *s, enum log_event event, int level, const char *text)
+{
+	supervisor_show(s, event, level, NULL, text);
+	control_reloaded(s->control, event == LOG_EVENT_RELOADED, text);
 }
 
 static void forget(struct reload *reload)
@@ -161,7 +167,8 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *user)
 	forget(&s->reload);
 	listeners_keep(&s->listeners, s->plan->graph);
 	family_tell_sources(s, WORD_RESUME);
-	tell(s, LOG_LEVEL_WARNING, text);
+	show_under_way(s, false);
+	tell(s, LOG_EVENT_NOT_RELOADED, LOG_LEVEL_WARNING, text);
 	return 0;
 }
 
@@ -188,7 +195,9 @@ int reload_begin(struct supervisor *s, struct err *err)
 		return r;
 	}
 	s->reload.state = RELOAD_PAUSING;
-	supervisor_say(s, LOG_LEVEL_INFO, NULL, "reloading: what was read is being settled");
+	show_under_way(s, true);
+	supervisor_tell(s, LOG_EVENT_RELOADING, LOG_LEVEL_INFO, NULL,
+		"reloading: what was read is being settled");
 	pause_sources(s);
 	return 0;
 }
@@ -201,7 +210,7 @@ void reload_when_ready(struct supervisor *s)
 	if (!s->reload.is_wanted || reload_begin(s, &err) == 0)
 		return;
 	(void)snprintf(text, sizeof(text), "not reloaded: %s", err.text);
-	tell(s, LOG_LEVEL_WARNING, text);
+	tell(s, LOG_EVENT_NOT_RELOADED, LOG_LEVEL_WARNING, text);
 }
 
 void reload_see(struct supervisor *s)
@@ -260,7 +269,7 @@ bool reload_swap(struct supervisor *s)
 	}
 	family_start(s);
 	points_start(s);
-	tell(s, LOG_LEVEL_INFO, "reloaded");
+	tell(s, LOG_EVENT_RELOADED, LOG_LEVEL_INFO, "reloaded");
 	return true;
 }
 

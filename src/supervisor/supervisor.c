@@ -12,27 +12,61 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/units.h"
 #include "link/tally.h"
 #include "supervisor/audit.h"
 #include "supervisor/suspects.h"
+#include "supervisor/watch.h"
 
 #define TICK_USEC 200000
-#define BEAT_FRESH                                                                                 \
-	NSEC_PER_SEC /* a process whose pump turned within this time is not stopped as a whole */
 #define USEC_PER_NSEC 1000
 #define DYING_PATIENCE NSEC_PER_SEC
+
+void supervisor_show(struct supervisor *s, enum log_event event, int level,
+	const struct child *child, const char *text)
+{
+	char shown[LOG_LINE_MAX];
+	const struct log_line line = {
+		.level = level,
+		.event = event,
+		.stage = child ? child_stage(child)->name : NULL,
+		.instance = child ? child->instance : 0,
+		.text = shown,
+	};
+
+	(void)snprintf(shown, sizeof(shown), "%s", text);
+	(void)secret_hide(shown);
+	s->view.line(s->view.user, &line);
+}
+
+static void vtell(struct supervisor *s, enum log_event event, int level, const struct child *child,
+	const char *format, va_list args)
+{
+	char text[1400];
+
+	(void)vsnprintf(text, sizeof(text), format, args);
+	supervisor_show(s, event, level, child, text);
+}
 
 void supervisor_say(
 	struct supervisor *s, int level, const struct child *child, const char *format, ...)
 {
-	char text[1400];
 	va_list args;
 
 	va_start(args, format);
-	(void)vsnprintf(text, sizeof(text), format, args);
+	vtell(s, LOG_EVENT_NONE, level, child, format, args);
 	va_end(args);
-	s->view.line(s->view.user, level, child ? child->name : NULL, text);
+}
+
+void supervisor_tell(struct supervisor *s, enum log_event event, int level,
+	const struct child *child, const char *format, ...)
+{
+	va_list args;
+
+	va_start(args, format);
+	vtell(s, event, level, child, format, args);
+	va_end(args);
 }
 
 /* --- the end ------------------------------------------------------------------------------------ */
@@ -75,52 +109,15 @@ void supervisor_fail(struct supervisor *s, const char *format, ...)
 	if (s->is_failing)
 		return;
 	s->is_failing = true;
+	s->failing_ns = clock_now();
 	va_start(args, format);
 	(void)vsnprintf(s->reason, sizeof(s->reason), format, args);
+	(void)secret_hide(s->reason);
 	va_end(args);
 	kill_all(s);
 }
 
 /* --- time and signals --------------------------------------------------------------------------- */
-
-static void end_hung(struct child *child, const char *what, const char *limit, int worker)
-{
-	(void)snprintf(
-		child->reason, sizeof(child->reason), "%s %s (stall_timeout): killed", what, limit);
-	child_abort(child, worker, clock_now());
-}
-
-/* A worker that stays in one call, or a pump that does not turn, for longer than stall_timeout. */
-static void watch_child(struct child *child, int64_t now)
-{
-	const struct graph_stage *stage = child_stage(child);
-	int64_t beat = page_get(child->page->pump_beat_ns);
-	char limit[32];
-
-	if (child->pid > 0 && child->hung_at > 0)
-		child_abort_again(child, now);
-	if (child->pid <= 0 || stage->stall_timeout_ns == 0 || child->reason[0] ||
-		child->state != CHILD_RUNNING)
-		return;
-	(void)units_print_duration(stage->stall_timeout_ns, limit, sizeof(limit));
-	if (beat > 0 && now - beat > stage->stall_timeout_ns) {
-		end_hung(child, "the process has stood still for", limit, -1);
-		return;
-	}
-	for (uint32_t i = 0; i < stage->threads && i < PAGE_WORKERS_MAX; i++) {
-		uint64_t calls = page_get(child->page->workers[i].calls);
-
-		if (page_get(child->page->workers[i].state) != PAGE_BUSY ||
-			calls != child->calls[i]) {
-			child->calls[i] = calls;
-			child->calls_since[i] = now;
-		} else if (now - child->calls_since[i] > stage->stall_timeout_ns) {
-			end_hung(child, "hung: one call into the stage has lasted", limit,
-				now - beat < BEAT_FRESH ? (int)i : -1);
-			return;
-		}
-	}
-}
 
 /*
  * The pidfd of a process that is traced is readable as soon as it is dead, but only its tracer may wait for it yet; sd-event looks once. So look
@@ -141,12 +138,10 @@ static void watch_exit(const struct child *child)
 static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 {
 	struct supervisor *s = user;
-	int64_t now = clock_now();
 
-	for (uint32_t i = 0; i < s->child_count; i++) {
-		watch_child(&s->children[i], now);
+	watch_tick(s, clock_now());
+	for (uint32_t i = 0; i < s->child_count; i++)
 		watch_exit(&s->children[i]);
-	}
 	control_tick(s->control);
 	family_charge_unexplained(s);
 	reload_tick(s);
@@ -194,7 +189,8 @@ static int on_hangup(sd_event_source *source, const struct signalfd_siginfo *inf
 	(void)source;
 	(void)info;
 	if (reload_begin(s, &err) < 0)
-		supervisor_say(s, LOG_LEVEL_WARNING, NULL, "not reloaded: %s", err.text);
+		supervisor_tell(s, LOG_EVENT_NOT_RELOADED, LOG_LEVEL_WARNING, NULL,
+			"not reloaded: %s", err.text);
 	return 0;
 }
 
@@ -261,7 +257,7 @@ static int begin_run(struct supervisor *s, struct supervisor_start start, struct
 	s->resume.accept_mixed = start.accept_mixed;
 	r = resume_begin(s->plan, start.mode, &s->resume, note, sizeof(note), err);
 	if (r == 0 && note[0])
-		supervisor_say(s, LOG_LEVEL_INFO, NULL, "%s", note);
+		supervisor_tell(s, LOG_EVENT_RESUMED, LOG_LEVEL_INFO, NULL, "%s", note);
 	return r;
 }
 
@@ -310,7 +306,7 @@ static void open_control(struct supervisor *s)
 	struct err err = { 0 };
 
 	if (control_open(s, s->plan, s->event, &s->control, &err) < 0)
-		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+		supervisor_tell(s, LOG_EVENT_NO_CONTROL, LOG_LEVEL_WARNING, NULL,
 			"no control socket, so `sluice status` cannot ask: %s", err.text);
 }
 
@@ -459,6 +455,14 @@ struct supervisor_now supervisor_now(const struct supervisor *supervisor)
 		.reason = supervisor->reason,
 		.tally = supervisor->tally,
 	};
+}
+
+#define ENDING_MAX (60 * NSEC_PER_SEC)
+
+bool supervisor_is_moving(const struct supervisor *supervisor)
+{
+	return !supervisor->is_stuck &&
+	       !(supervisor->is_failing && clock_now() - supervisor->failing_ns > ENDING_MAX);
 }
 
 bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i)

@@ -11,6 +11,7 @@
 
 #include <sys/types.h>
 
+#include "base/log.h"
 #include "stats/page.h"
 #include "supervisor/fill.h"
 #include "supervisor/plan.h"
@@ -30,12 +31,16 @@ struct supervisor_child {
 };
 
 struct supervisor_view {
-	/* A line for people: `who` is "vat.1", or NULL for the supervisor itself. level: base/log.h. */
-	void (*line)(void *user, int level, const char *who, const char *text);
+	/* A line for people. */
+	void (*line)(void *user, const struct log_line *line);
 	/* All stages are ready. */
 	void (*ready)(void *user);
 	/* A stop was asked for: the pipeline drains. */
 	void (*stopping)(void *user);
+	/* A reload has begun (true), or has been refused after that (false); when it is done, `ready` is called. */
+	void (*reloading)(void *user, bool is_under_way);
+	/* The data stand still, and nothing that the supervisor can do helps. True: somebody else does; false: the pipeline fails. */
+	bool (*stuck)(void *user, const char *reason);
 	/* Every 200 ms, and once at the end. */
 	void (*tick)(void *user, const struct supervisor *supervisor);
 	void *user;
@@ -94,6 +99,8 @@ struct supervisor_now supervisor_now(const struct supervisor *supervisor);
 void supervisor_drain(struct supervisor *supervisor);
 /* Everything ends now; `by` says who wants it: "a second Ctrl-C". */
 void supervisor_stop(struct supervisor *supervisor, const char *by);
+/* Is everything well, or being mended? */
+bool supervisor_is_moving(const struct supervisor *supervisor);
 /* Asks child i for its counts: WORD_TALLY_NOW. False: it is no source that could tell. */
 bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i);
 

@@ -13,6 +13,7 @@
 #include "supervisor/listeners.h"
 #include "supervisor/points.h"
 #include "supervisor/reload.h"
+#include "supervisor/watch.h"
 
 struct supervisor {
 	struct plan *plan;
@@ -29,6 +30,8 @@ struct supervisor {
 	struct page_shared *shared;
 	struct child *children;
 	uint32_t child_count;
+	struct supervisor_child *seen; /* one per child, for watch.c */
+	struct watch_mark *marks;
 	struct policy *policies;    /* one per stage */
 	struct policy *quarantines; /* one per stage */
 	uint64_t *tally;
@@ -41,6 +44,8 @@ struct supervisor {
 	bool is_ready;    /* all were, once */
 	bool is_stopping; /* drain */
 	bool is_failing;
+	int64_t failing_ns;
+	bool is_stuck; /* see watch.h */
 	char reason[1200];
 	_Alignas(uint64_t) char payload[WORD_PAYLOAD_MAX];
 };
@@ -50,6 +55,12 @@ struct supervisor {
 /* A line for people, about `child` or, NULL, the pipeline. */
 void supervisor_say(struct supervisor *s, int level, const struct child *child, const char *format,
 	...) __attribute__((format(printf, 4, 5)));
+/* The same, of an event that has a name. */
+void supervisor_tell(struct supervisor *s, enum log_event event, int level,
+	const struct child *child, const char *format, ...) __attribute__((format(printf, 5, 6)));
+/* The same, of text that is there. */
+void supervisor_show(struct supervisor *s, enum log_event event, int level,
+	const struct child *child, const char *text);
 /* The pipeline ends at once, for this reason; the first counts. */
 void supervisor_fail(struct supervisor *s, const char *format, ...)
 	__attribute__((format(printf, 2, 3)));

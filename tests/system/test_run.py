@@ -245,9 +245,11 @@ def test_sluiced_tells_systemd(place):
 stages = { read = { source = "sequence"; }; work = { transform = "delay"; from = "read"; wait = "1ms"; };
            end = { sink = "null"; from = "work"; }; };""")
     process = place.start("--config", "p.conf", program="sluiced")
-    assert b"READY=1" in notify.recv(4096)
+    while b"READY=1" not in notify.recv(4096):
+        pass
     process.send_signal(signal.SIGTERM)
-    assert b"STOPPING=1" in notify.recv(4096)
+    while b"STOPPING=1" not in notify.recv(4096):
+        pass
     code, _, err = finish(process, 20)
     assert code == 0, err
 
