@@ -1,5 +1,5 @@
 # Manual pages; the reference of options in sluice.conf(5) is made from the stages' own tables.
-dist_man_MANS += doc/man/sluice.1 doc/man/sluiced.8
+dist_man_MANS += doc/man/sluice.1 doc/man/sluiced.8 doc/man/sluice@.service.8
 nodist_man_MANS = sluice.conf.5
 CLEANFILES += sluice.conf.5
 EXTRA_DIST += doc/man/sluice.conf.5.in doc/architecture.md doc/writing-a-stage.md doc/control.md doc/stores.md doc/decisions.md CONTRIBUTING.md
