@@ -1,0 +1,469 @@
+# SPDX-License-Identifier: MIT
+"""sluice as a service of a real systemd: what README and sluice@.service(8) say, seen from systemctl, journalctl and the output."""
+import json
+import re
+import time
+
+import pytest
+
+from box import box, installed  # noqa: F401 (fixtures)
+from conftest import ROOT, wait_for
+
+CATALOG = (ROOT / "systemd/sluice.catalog").read_text()
+IDS = dict(re.findall(r'\[LOG_EVENT_(\w+)\]\s*= "([0-9a-f]{32})"', (ROOT / "src/supervisor/journal.c").read_text()))
+QUICK = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=100ms\n"
+
+
+def conf(box, name, text, drop_in=None):
+    box.write(f"/etc/sluice/{name}.conf", text)
+    if drop_in:
+        box.drop_in(f"sluice@{name}.service", drop_in)
+    return f"sluice@{name}.service"
+
+
+def numbers(count, rate="", more="", stall="60s"):
+    """sequence -> two processes -> a file and a database."""
+    return f"""
+stages = {{
+  read = {{ source = "sequence"; count = {count}; {f'rate = "{rate}";' if rate else ""} }};
+  work = {{ transform = "sql"; from = "read"; processes = 2; restart = 1000; stall_timeout = "{stall}";
+            query = "SELECT value AS v FROM input"; }};
+  {more}
+  save = {{ sink = "file"; from = "work"; path = "out.ndjson"; restart = 1000; stall_timeout = "{stall}"; }};
+  db = {{ sink = "sqlite"; from = "work"; path = "out.db"; table = "t"; create = true; restart = 1000; stall_timeout = "{stall}"; }};
+}};"""
+
+
+def check_numbers(box, name, count):
+    """Each once: in order in the file, and in the table."""
+    folder = f"/var/lib/sluice/{name}/data"
+    lines = box.do(f"cat {folder}/out.ndjson").splitlines()
+    assert [json.loads(line)["v"] for line in lines] == list(range(count))
+    out = box.do(f"python3 -c \"import sqlite3; print(sqlite3.connect('file:{folder}/out.db?mode=ro', uri=True).execute("
+                 f"'SELECT count(*), count(DISTINCT v), min(v), max(v) FROM t').fetchone())\"")
+    assert out.strip() == f"({count}, {count}, 0, {count - 1})"
+
+
+def wait_for_end(box, unit, timeout=60):
+    """Well: one that failed would stay so."""
+    box.wait_for(unit, "ActiveState", "^(inactive|failed)$", timeout)
+    assert box.show(unit, "ActiveState") == "inactive", box.messages(unit)
+
+
+# --- the units ---------------------------------------------------------------------------------------
+
+
+def test_units_are_right(box):
+    units = box.do("ls /lib/systemd/system/sluice*").split()
+    assert len(units) == 4
+    for unit in units:
+        code, out, err = box.run(f"systemd-analyze verify {unit} 2>&1")
+        assert (code, out, err) == (0, "", ""), unit
+
+
+@pytest.mark.parametrize("template", ["sluice@", "sluice-run@"])
+def test_exposure(box, template):
+    out = box.do(f"systemd-analyze security --no-pager {template}any.service")
+    exposure = float(re.search(r"Overall exposure level for \S+: ([0-9.]+)", out)[1])
+    assert exposure <= 1.5, out
+    assert f"has an exposure of {exposure}" in (ROOT / "doc/man/sluice@.service.8").read_text()
+
+
+# --- life --------------------------------------------------------------------------------------------
+
+
+def test_ready_when_all_stages_are(box):
+    """One stage takes its time: the unit is activating as long, says how many are ready, and start waits."""
+    real = box.do("ls /usr/local/libexec/sluice/sluice-stage").strip()
+    box.do(f"mv {real} {real}.real")
+    box.write(real, f'#!/bin/sh\n[ "$2" != slow.0 ] || sleep 4\nexec {real}.real "$@"')
+    box.do(f"chmod 755 {real}")
+    try:
+        unit = conf(box, "ready", """
+stages = { read = { source = "sequence"; rate = "100/s"; }; slow = { transform = "sql"; from = "read"; query = "SELECT * FROM input"; };
+           save = { sink = "null"; from = "slow"; }; };""")
+        box.do(f"systemctl start --no-block {unit}")
+        box.wait_for(unit, "StatusText", "starting: 2 of 3 processes are ready", 10)
+        assert box.show(unit, "ActiveState") == "activating"
+        assert box.run(f"systemctl start {unit}")[0] == 0
+        assert box.show(unit, "ActiveState") == "active"
+        states = json.loads(box.do("sluice status /etc/sluice/ready.conf --json"))
+        assert [i["state"] for s in states["stages"] for i in s["instances"]] == ["running"] * 3
+        assert box.journal(unit, f"MESSAGE_ID={IDS['READY']}")
+        box.do(f"systemctl stop {unit}")
+    finally:
+        box.do(f"mv {real}.real {real}")
+
+
+def test_start_fails_with_a_stage(box):
+    unit = conf(box, "nowhere", """
+stages = { read = { source = "sequence"; }; save = { sink = "file"; from = "read"; path = "/nowhere/out.ndjson"; }; };""",
+                "[Service]\nRestart=no\n")
+    code, _, _ = box.run(f"systemctl start {unit}")
+    assert code != 0 and box.show(unit, "ExecMainStatus") == "1"
+    failed = box.journal(unit, f"MESSAGE_ID={IDS['FAILED']}")
+    assert len(failed) == 1 and "/nowhere" in failed[0]["MESSAGE"] and failed[0]["PRIORITY"] == "3"
+
+
+def test_status_line(box):
+    unit = conf(box, "status", """
+stages = { read = { source = "sequence"; }; slow = { transform = "delay"; from = "read"; wait = "2ms"; };
+           odd = { transform = "fault"; from = "slow"; at = 100; action = "reject"; };
+           save = { sink = "null"; from = "odd"; }; };""")
+    box.do(f"systemctl start {unit}")
+    box.wait_for(unit, "StatusText", r"^[1-9][0-9 ]* records/s read, [1-9][0-9 ]* saved; bottleneck: slow \(busy [0-9]+ %\); given up: 1$")
+    assert "bottleneck: slow" in box.do(f"systemctl status --no-pager {unit}")
+    box.do(f"systemctl stop {unit}")
+
+
+def test_a_bad_config_does_not_loop(box):
+    unit = conf(box, "bad", 'stages = { read = { source = "sequenc"; }; };')
+    assert box.run(f"systemctl start {unit}")[0] != 0
+    time.sleep(0.5)
+    assert [box.show(unit, name) for name in ("ActiveState", "NRestarts", "ExecMainStatus")] == ["failed", "0", "78"]
+    said = box.journal(unit, "PRIORITY=3")
+    assert any("bad.conf:1" in entry["MESSAGE"] and "sequence" in entry["MESSAGE"] for entry in said), said
+    assert any(entry.get("MESSAGE_ID") == IDS["BAD_CONFIG"] for entry in said)
+
+
+def test_a_pipeline_that_fails_has_a_limit(box):
+    unit = conf(box, "fails", """
+stages = { read = { source = "sequence"; }; die = { transform = "fault"; from = "read"; at = 10; action = "exit"; restart = 0; };
+           save = { sink = "null"; from = "die"; }; };""", "[Service]\nRestartSec=50ms\n")
+    box.run(f"systemctl start {unit}")
+    box.wait_for(unit, "Result", "start-limit-hit|exit-code")
+    box.wait_for(unit, "ActiveState", "^failed$")
+    assert len(box.journal(unit, f"MESSAGE_ID={IDS['FAILED']}")) == 5
+    assert box.show(unit, "NRestarts") == "5"
+
+
+def test_parameters(box):
+    box.write("/etc/sluice/set.env", "folder=/nowhere\nSLUICE_SET=--set name=chosen --set count=10")
+    unit = conf(box, "set", """
+stages = { read = { source = "exec"; format = "lines"; command = [ "seq", "${count}" ]; };
+           save = { sink = "file"; from = "read"; path = "${name}.ndjson"; }; };""")
+    box.do(f"systemctl start {unit}")
+    wait_for_end(box, unit)
+    assert len(box.read("/var/lib/sluice/set/data/chosen.ndjson").splitlines()) == 10
+
+
+def test_target(box):
+    for name in "one", "two":
+        conf(box, name, 'stages = { read = { source = "sequence"; rate = "10/s"; }; save = { sink = "null"; from = "read"; }; };')
+    box.do("systemctl enable --now sluice@one sluice@two")
+    assert box.do("systemctl is-enabled sluice.target").strip() == "enabled"
+    box.do("systemctl start sluice.target && systemctl stop sluice.target")
+    assert box.show("sluice@one", "ActiveState") == box.show("sluice@two", "ActiveState") == "inactive"
+    box.do("systemctl start sluice.target")
+    assert box.show("sluice@two", "ActiveState") == "active"
+    box.do("systemctl disable --now sluice@one sluice@two && systemctl stop sluice.target")
+
+
+# --- reload and stop ---------------------------------------------------------------------------------
+
+
+def test_reload(box):
+    count = 150000
+    unit = conf(box, "reload", numbers(count, "20000/s"))
+    box.do(f"systemctl start {unit}")
+    pid = box.show(unit, "MainPID")
+    box.write("/etc/sluice/reload.conf", numbers(count, "20000/s").replace("processes = 2", "processes = 3"))
+    box.do(f"systemctl reload {unit}")
+    box.wait_for(unit, "SubState", "^running$")
+    assert "work.2" in box.stages(unit)
+    box.write("/etc/sluice/reload.conf", numbers(count).replace("sequence", "sequenze"))
+    code, _, _ = box.run(f"systemctl reload {unit}")
+    assert code != 0
+    assert any("sequenze" in message for message in box.messages(unit))
+    box.do(f"systemctl kill -s HUP --kill-who=main {unit}")
+    wait_for(lambda: box.journal(unit, f"MESSAGE_ID={IDS['NOT_RELOADED']}"), what="the refusal")
+    assert box.show(unit, "ActiveState") == "active" and box.show(unit, "MainPID") == pid
+    assert len(box.journal(unit, f"MESSAGE_ID={IDS['RELOADED']}")) == 1
+    wait_for_end(box, unit)
+    check_numbers(box, "reload", count)
+
+
+def test_stop_drains(box):
+    """For longer than TimeoutStopSec: systemd is asked for more. The next start goes on, and all is there once."""
+    text = """
+stages = { read = { source = "sequence"; count = 40; rate = "12/s"; };
+           slow = { transform = "delay"; from = "read"; wait = "400ms"; queue = 64; };
+           save = { sink = "file"; from = "slow"; path = "out.ndjson"; }; };"""
+    unit = conf(box, "drain", text, "[Service]\nTimeoutStopSec=2s\n")
+    box.do(f"systemctl start {unit}")
+    wait_for(lambda: json.loads(box.do("sluice status /etc/sluice/drain.conf --json"))["stages"][0]["records_out"] >= 20, what="enough to drain")
+    begun = time.monotonic()
+    box.do(f"systemctl stop --no-block {unit}")
+    box.wait_for(unit, "StatusText", "^stopping")
+    wait_for_end(box, unit)
+    assert time.monotonic() - begun > 4, "nothing was left to drain: this shows nothing"
+    assert len(box.journal(unit, f"MESSAGE_ID={IDS['ENDED']}")) == 1
+    box.write("/etc/sluice/drain.conf", text.replace("400ms", "1ms"))
+    box.do(f"systemctl start {unit}")
+    wait_for_end(box, unit)
+    assert [json.loads(line) for line in box.read("/var/lib/sluice/drain/data/out.ndjson").splitlines()] == list(range(40))
+
+
+# --- deaths ------------------------------------------------------------------------------------------
+
+
+def test_kills(box):
+    """The supervisor and the stages, again and again: everything is there, once."""
+    count = 200000
+    unit = conf(box, "kills", numbers(count, "40000/s"), QUICK)
+    box.do(f"systemctl start {unit}")
+    for i in range(6):
+        for stage in "work.0", "db.0", "read.0":
+            wait_for(lambda: stage in box.stages(unit), what=stage)
+            box.run(f"kill -9 {box.stages(unit)[stage]}")
+        pid = box.show(unit, "MainPID")
+        box.run(f"kill -9 {pid}")
+        box.wait_for(unit, "MainPID", f"^(?!{pid}$|0$)")
+        box.wait_for(unit, "ActiveState", "^active$")
+    assert box.show(unit, "NRestarts") == "6"
+    assert len(box.journal(unit, f"MESSAGE_ID={IDS['DIED']}")) >= 12
+    assert len(box.journal(unit, f"MESSAGE_ID={IDS['RESUMED']}")) == 6
+    wait_for_end(box, unit)
+    check_numbers(box, "kills", count)
+
+
+def test_a_stage_that_stands(box):
+    """SIGSTOP: that stage alone is started again."""
+    count = 100000
+    unit = conf(box, "stands", numbers(count, "15000/s", stall="1s"))
+    box.do(f"systemctl start {unit}")
+    pids = box.stages(unit)
+    box.do(f"kill -STOP {pids['save.0']}")
+    wait_for(lambda: box.journal(unit, f"MESSAGE_ID={IDS['DIED']}", "STAGE=save"), what="its end")
+    assert "stood still for 1 s (stall_timeout)" in box.messages(unit, f"MESSAGE_ID={IDS['DIED']}")[0]
+    now = wait_for(lambda: len(box.stages(unit)) == len(pids) and box.stages(unit), what="its successor")
+    assert now["save.0"] != pids["save.0"] and all(now[name] == pids[name] for name in pids if name != "save.0")
+    wait_for_end(box, unit)
+    assert box.show(unit, "NRestarts") == "0"
+    check_numbers(box, "stands", count)
+
+
+def test_a_supervisor_that_stands(box):
+    count = 150000
+    unit = conf(box, "watchdog", numbers(count, "20000/s"), QUICK + "WatchdogSec=1s\n")
+    box.do(f"systemctl start {unit}")
+    time.sleep(1.5)
+    assert box.show(unit, "NRestarts") == "0"
+    pid = int(box.show(unit, "MainPID"))
+    assert pid > 1
+    box.do(f"kill -STOP {pid}")
+    box.wait_for(unit, "NRestarts", "^1$")
+    assert any("Watchdog timeout" in message for message in box.messages(unit))
+    wait_for_end(box, unit)
+    check_numbers(box, "watchdog", count)
+
+
+def test_what_cannot_be_killed(box):
+    """A frozen process: starting it again is not possible, so systemd is told."""
+    if box.run("test -d /sys/fs/cgroup/freezer")[0] != 0:
+        pytest.skip("no v1 freezer here, in which a killed process stays")
+    unit = conf(box, "frozen", numbers(100000000, "1000/s", stall="1s"), QUICK + "WatchdogSec=30s\nTimeoutAbortSec=1s\n")
+    box.do(f"systemctl start {unit}")
+    box.do(f"mkdir /sys/fs/cgroup/freezer/ice && echo {box.stages(unit)['work.1']} >/sys/fs/cgroup/freezer/ice/cgroup.procs"
+           " && echo FROZEN >/sys/fs/cgroup/freezer/ice/freezer.state")
+    try:
+        wait_for(lambda: any("was killed, and does not end" in message for message in box.messages(unit)), 60, "the trigger")
+        wait_for(lambda: any("Watchdog request" in message for message in box.messages(unit)), 10, "systemd's answer")
+    finally:
+        box.do("echo THAWED >/sys/fs/cgroup/freezer/ice/freezer.state")
+    box.wait_for(unit, "NRestarts", "^1$")
+    box.wait_for(unit, "ActiveState", "^active$")
+    box.do(f"systemctl stop {unit}")
+
+
+def test_memory(box):
+    """A program that wants more than the unit has dies, and its record is given up; nobody else."""
+    if "memory" not in box.do("cat /proc/self/cgroup").replace(",", ":").split(":"):
+        pytest.skip("no v1 memory controller here")
+    unit = conf(box, "memory", """
+stages = { read = { source = "inline"; records = ( { mb = 1; }, { mb = 400; }, { mb = 2; } ); };
+           eat = { transform = "exec"; from = "read"; mode = "once"; input = "none"; into = "size"; exit_reject = "1-255"; retries = 0;
+                   command = [ "python3", "-c", "import sys; print(len(b'x' * (int(sys.argv[1]) << 20)))", "{mb}" ]; };
+           save = { sink = "file"; from = "eat"; path = "out.ndjson"; }; };""", "[Service]\nMemoryMax=120M\nMemorySwapMax=0\n")
+    box.do(f"systemctl start {unit}")
+    wait_for_end(box, unit)
+    assert [e["PRIORITY"] for e in box.journal(unit, f"MESSAGE_ID={IDS['ENDED']}")] == ["4"], box.messages(unit)
+    assert [json.loads(line)["mb"] for line in box.read("/var/lib/sluice/memory/data/out.ndjson").splitlines()] == [1, 2]
+    assert '"mb":400' in box.do("sluice dead export /etc/sluice/memory.conf --state /var/lib/sluice/memory").replace(" ", "")
+
+
+# --- the journal -------------------------------------------------------------------------------------
+
+
+def test_journal(box):
+    unit = conf(box, "journal", """
+name = "lines"; stages = { read = { source = "exec"; format = "lines"; command = [ "sh", "-c", "echo loud >&2; seq 500" ]; };
+           odd = { transform = "sql"; from = "read"; query = "SELECT json(value || 'x') AS v FROM input"; };
+           save = { sink = "null"; from = "odd"; }; };""")
+    box.do(f"systemctl start {unit}")
+    wait_for_end(box, unit)
+    own = [entry for entry in box.journal(unit) if entry["SYSLOG_IDENTIFIER"] == "sluiced"]
+    assert own and all(entry["PIPELINE"] == "lines" for entry in own)
+    by_message = {entry["MESSAGE"]: entry for entry in own}
+    assert [by_message["read.0: sh: loud"][field] for field in ("PRIORITY", "STAGE", "INSTANCE")] == ["4", "read", "0"]
+    assert own[-1]["MESSAGE_ID"] == IDS["ENDED"]
+    refused = box.journal(unit, f"MESSAGE_ID={IDS['REFUSED']}", "STAGE=odd")
+    assert len(refused) == 10
+    more = box.journal(unit, f"MESSAGE_ID={IDS['MORE']}", "STAGE=odd")
+    assert len(more) == 1 and more[0]["MESSAGE"].endswith(" ... 490 more like this in 10 s")
+    explained = box.do(f"journalctl -x --no-pager -u {unit}")
+    assert "Subject: Stage odd gave up on a record" in explained and "Subject: The pipeline lines has ended" in explained
+
+
+def test_every_event_is_explained():
+    assert len(IDS) >= 15 and len(set(IDS.values())) == len(IDS)
+    for event in IDS.values():
+        assert f"-- {event}\n" in CATALOG
+
+
+# --- walls -------------------------------------------------------------------------------------------
+
+
+def test_a_credential_is_nowhere(box):
+    secret = "hunter2-of-the-house"
+    box.do(f"mkdir -p /etc/credstore && echo {secret} >/etc/credstore/sluice-token && chmod 600 /etc/credstore/sluice-token")
+    unit = conf(box, "secret", """
+stages = { read = { source = "exec"; format = "lines"; environment = [ "TOKEN=${credential:token}" ];
+                    command = [ "sh", "-c", "echo oops $TOKEN >&2; printf %s \\"$TOKEN\\" | sha256sum; exec sleep 100" ]; };
+           save = { sink = "file"; from = "read"; path = "out.ndjson"; append = true; }; };""")
+    box.do(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/local/share/doc/sluice/systemd/credential.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+    box.do(f"systemctl start {unit}")
+    digest = box.do(f"printf %s {secret} | sha256sum").split()[0]
+    wait_for(lambda: digest in box.run("cat /var/lib/sluice/secret/data/out.ndjson")[1], what="its use")
+    shown = [box.do(command) for command in (
+        f"systemctl status --no-pager -l {unit}", f"systemctl show {unit}", f"journalctl --no-pager -o verbose -u {unit}",
+        "sluice status /etc/sluice/secret.conf --json", "curl -s --unix-socket /run/sluice/secret/control.sock http://x/v1/metrics")]
+    assert any("oops ***" in text for text in shown)
+    for pid in [box.show(unit, "MainPID"), *box.stages(unit).values()]:
+        shown += [box.do(f"tr '\\0' ' ' </proc/{pid}/{file}") for file in ("cmdline", "environ")]
+    assert not [text for text in shown if secret in text]
+    assert box.run(f"grep -r {secret} /var/lib/sluice/secret /run/sluice/secret")[0] == 1
+    box.do(f"systemctl stop {unit}")
+
+
+def test_what_a_pipeline_sees(box):
+    """Not the state of others, no home, no network; and it writes only where it may."""
+    box.do("mkdir -p /home/somebody /srv/shop && chmod 777 /srv/shop && touch /home/somebody/secret")
+    script = ("id -un; ls /var/lib/sluice; ls /home/somebody 2>/dev/null || echo no home; touch /srv/shop/x 2>/dev/null || echo no writing;"
+              " ls /sys/class/net; grep CapEff /proc/self/status; grep -c . /proc/1/cmdline 2>/dev/null || echo no others")
+    text = f"""
+stages = {{ read = {{ source = "exec"; format = "lines"; command = [ "sh", "-c", "{script}" ]; }};
+            save = {{ sink = "file"; from = "read"; path = "out.ndjson"; }}; }};"""
+    unit = conf(box, "walls", text)
+    box.do("mkdir -p /var/lib/sluice/others")
+    box.do(f"systemctl start {unit}")
+    wait_for_end(box, unit)
+    seen = [json.loads(line) for line in box.read("/var/lib/sluice/walls/data/out.ndjson").splitlines()]
+    assert seen == ["sluice", "walls", "no home", "no writing", "lo", "CapEff:\t0000000000000000", "no others"]
+
+
+def test_drop_ins(box):
+    """Those that are installed: without them it does not work, with them it does."""
+    text = """
+stages = { read = { source = "http"; url = "http://127.0.0.1:8099/records.json"; follow = false; };
+           save = { sink = "file"; from = "read"; path = "/srv/shop/got.ndjson"; }; };"""
+    box.do("mkdir -p /srv/www /srv/shop && chown sluice /srv/shop && echo '[{\"id\": 1}, {\"id\": 2}]' >/srv/www/records.json")
+    box.do("systemd-run --unit=www python3 -m http.server -d /srv/www --bind 127.0.0.1 8099")
+    wait_for(lambda: box.run("curl -sf http://127.0.0.1:8099/records.json")[0] == 0, what="the server")
+    text = text.replace("follow = false; ", "")
+    unit = conf(box, "fetch", text, "[Service]\nRestart=no\n")
+    assert box.run(f"systemctl start {unit}")[0] != 0
+    box.do(f"cp /usr/local/share/doc/sluice/systemd/{{network,paths}}.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+    box.do(f"systemctl start {unit}")
+    wait_for(lambda: box.run("cat /srv/shop/got.ndjson || cat /srv/shop/.got.ndjson.part")[1].count("id") == 2, what="the records")
+    box.do(f"systemctl stop {unit}; systemctl stop www")
+    for name in "user", "programs":
+        box.do(f"cp /usr/local/share/doc/sluice/systemd/{name}.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+        assert box.run("systemd-analyze verify sluice@fetch.service 2>&1")[1] == ""
+
+
+# --- once, and by a timer ----------------------------------------------------------------------------
+
+OUTPUTS = {"countries": ["countries.ndjson"], "pictures": ["thumbnails.ndjson"], "queue-demo": ["data.json"],
+           "timezones": ["zones.ndjson.gz", "shared-zones.csv"], "unicode": ["digits.csv"]}
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")))
+def test_examples_behind_the_walls(box, name):
+    """Each makes what it makes without them."""
+    folder = f"/var/lib/sluice/{name}/data"
+    pictures = "mkdir -p pictures thumbnails && convert -size 320x240 gradient:red-blue pictures/a.png && convert -size 50x90 gradient:red-blue pictures/b.png"
+    box.do(f"cp /usr/local/share/doc/sluice/pipelines/{name}.conf /etc/sluice/ && mkdir -p /root/plain-{name} {folder}")
+    if name == "pictures":
+        box.do(f"cd {folder} && {pictures} && cp -r pictures thumbnails /root/plain-{name}/")
+    box.do(f"chown -R sluice:sluice /var/lib/sluice/{name}")
+    box.do(f"cd /root/plain-{name} && sluice run /etc/sluice/{name}.conf --state s --runtime r")
+    code, out, err = box.run(f"systemctl start sluice-run@{name}.service")
+    assert code == 0, box.messages(f"sluice-run@{name}.service")
+    for file in OUTPUTS[name]:
+        unpack = "zcat" if file.endswith(".gz") else "cat"
+        plain, walled = box.do(f"{unpack} /root/plain-{name}/{file}"), box.do(f"{unpack} {folder}/{file}")
+        assert walled == plain and plain
+    if name == "pictures":
+        assert box.do(f"ls {folder}/thumbnails").split() == ["a.png", "b.png"]
+
+
+def test_timer(box):
+    """It runs, and again, over what is new."""
+    box.write("/etc/sluice/often.conf", """
+stages = { read = { source = "file"; path = "/var/lib/sluice/often/data/in-*.ndjson"; };
+           save = { sink = "sqlite"; from = "read"; path = "out.db"; table = "t"; create = true; }; };""")
+    box.do("mkdir -p /var/lib/sluice/often/data && echo '{\"id\": 1}' >/var/lib/sluice/often/data/in-1.ndjson && chown -R sluice:sluice /var/lib/sluice/often")
+    box.drop_in("sluice-run@often.timer", "[Timer]\nOnCalendar=\nOnCalendar=*:*:*\nAccuracySec=1ms\n")
+    box.do("systemctl enable --now sluice-run@often.timer")
+    count = ("python3 -c \"import sqlite3; print(sqlite3.connect('file:/var/lib/sluice/often/data/out.db?mode=ro', uri=True)"
+             ".execute('SELECT count(*), count(DISTINCT id) FROM t').fetchone())\"")
+    wait_for(lambda: box.run(count)[1].strip() == "(1, 1)", what="the first run")
+    box.do("echo '{\"id\": 2}' >/var/lib/sluice/often/data/in-2.ndjson")
+    wait_for(lambda: box.run(count)[1].strip() == "(2, 2)", what="another run")
+    runs = len(box.messages("sluice-run@often.service", "JOB_TYPE=start", "CODE_FUNC=job_emit_done_message"))
+    wait_for(lambda: len(box.messages("sluice-run@often.service", "JOB_TYPE=start", "CODE_FUNC=job_emit_done_message")) > runs + 1, what="runs without news")
+    assert box.run(count)[1].strip() == "(2, 2)"
+    box.do("systemctl disable --now sluice-run@often.timer")
+    box.wait_for("sluice-run@often.service", "ActiveState", "inactive")
+    ends = box.journal("sluice-run@often.service", f"MESSAGE_ID={IDS['ENDED']}")
+    assert len(ends) >= 3 and all(entry["PIPELINE"] == "often" for entry in ends)
+
+
+def test_one_at_a_time(box):
+    """The run of a timer finds the service at work, fails, and takes nothing away from it."""
+    unit = conf(box, "both", 'stages = { read = { source = "sequence"; rate = "10/s"; }; save = { sink = "null"; from = "read"; }; };')
+    box.do(f"systemctl start {unit}")
+    assert box.run("systemctl start sluice-run@both.service")[0] != 0
+    assert any("is in use by the supervisor with pid" in message for message in box.messages("sluice-run@both.service"))
+    assert '"running"' in box.do("sluice status /etc/sluice/both.conf --json")
+    box.do(f"systemctl stop {unit}")
+
+
+# --- README ------------------------------------------------------------------------------------------
+
+
+def test_readme_word_for_word(installed):
+    """In a box of its own: the commands of `Run it as a service`, as they stand there."""
+    from box import BUILD, Box
+    text = (ROOT / "README.md").read_text().split("## Run it as a service\n", 1)[1].split("\n## ", 1)[0]
+    blocks = re.findall(r"(?:^|\n\n)((?:    .*\n?|\n(?=    ))+)", text)
+    commands = ["\n".join(line[4:] for line in block.splitlines()) for block in blocks]
+    assert len(commands) == 3 and commands[0].startswith("make -C build install")
+    box = Box(installed, ["--bind", str(ROOT)] + (["--bind", str(BUILD)] if ROOT not in BUILD.parents else []))
+    try:
+        box.do("rm -rf /usr/local/*bin/sluice* /lib/systemd/system/sluice*")
+        assert "Error" not in box.do(f"cd {ROOT} && set -e\n" + commands[0].replace("-C build", f"-C {BUILD}"), 120)
+        box.do("[ -s /var/log/dpkg.log ] || for i in 1 2 3; do echo \"2026-11-21 10:00:0$i status installed p$i:all 1\"; done >/var/log/dpkg.log; chmod 644 /var/log/dpkg.log")
+        out = box.do("set -e\n" + commands[1])
+        assert "ok: pipeline `packages`" in out and "active (running)" in out
+        rows = "python3 -c \"import sqlite3; print(sqlite3.connect('file:/var/lib/sluice/packages/data/packages.db?mode=ro', uri=True).execute('SELECT count(*) FROM changes').fetchone()[0])\""
+        there = int(box.do("wc -l </var/log/dpkg.log"))
+        wait_for(lambda: box.run(rows)[1].strip() == str(there), what="the rows")
+        box.do("echo '2026-11-21 12:00:00 status installed new:all 1' >>/var/log/dpkg.log")
+        wait_for(lambda: box.run(rows)[1].strip() == str(there + 1), what="the new row")
+        box.do("set -e\n" + commands[2])
+        assert box.show("sluice@packages", "ActiveState") == "inactive"
+        assert box.run(rows)[1].strip() == str(there + 1)
+    finally:
+        box.close()
