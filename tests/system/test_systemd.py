@@ -153,7 +153,8 @@ def test_target(box):
     box.do("systemctl enable --now sluice@one sluice@two")
     assert box.do("systemctl is-enabled sluice.target").strip() == "enabled"
     box.do("systemctl start sluice.target && systemctl stop sluice.target")
-    assert box.show("sluice@one", "ActiveState") == box.show("sluice@two", "ActiveState") == "inactive"
+    for name in "one", "two":
+        box.wait_for(f"sluice@{name}", "ActiveState", "^inactive$")
     box.do("systemctl start sluice.target")
     assert box.show("sluice@two", "ActiveState") == "active"
     box.do("systemctl disable --now sluice@one sluice@two && systemctl stop sluice.target")
@@ -388,7 +389,26 @@ OUTPUTS = {"countries": ["countries.ndjson"], "pictures": ["thumbnails.ndjson"],
            "timezones": ["zones.ndjson.gz", "shared-zones.csv"], "unicode": ["digits.csv"]}
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")))
+def test_every_example_runs_behind_the_walls():
+    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"syslog"}
+
+
+def test_syslog_behind_the_walls(box):
+    """The example that listens, which needs the network, and says nothing without it."""
+    box.do("cp /usr/local/share/doc/sluice/pipelines/syslog.conf /etc/sluice/ && echo SYSLOG_PORT=5999 >/etc/sluice/syslog.env")
+    unit = "sluice@syslog.service"
+    box.drop_in(unit, "[Service]\nRestart=no\n")
+    box.run(f"systemctl start {unit}")
+    logger = "logger --server 127.0.0.1 --port 5999 --tcp --octet-count --priority user.err"
+    assert box.run(f"{logger} nobody")[0] != 0
+    box.run(f"systemctl stop {unit}")
+    box.do(f"cp /usr/local/share/doc/sluice/systemd/network.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload && systemctl start {unit}")
+    box.do(f"{logger} 'hello there'")
+    wait_for(lambda: "hello there" in box.run("cat /var/lib/sluice/syslog/data/warnings.ndjson")[1], what="the line")
+    box.do(f"systemctl stop {unit}")
+
+
+@pytest.mark.parametrize("name", sorted(OUTPUTS))
 def test_examples_behind_the_walls(box, name):
     """Each makes what it makes without them."""
     folder = f"/var/lib/sluice/{name}/data"
