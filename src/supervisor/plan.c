@@ -20,6 +20,9 @@
 #include "base/cleanup.h"
 #include "base/secret.h"
 
+#define LOCK_WAIT_US 10000
+#define LOCK_TRIES 200
+
 const char *plan_stage_program(void)
 {
 	static char path[PATH_MAX];
@@ -336,25 +339,44 @@ static int check_private(const char *path, struct err *err)
 	return 0;
 }
 
+/* Who has written its number into the lock. */
+static void read_holder(int fd, char *pid, size_t size)
+{
+	ssize_t got = pread(fd, pid, size - 1, 0);
+
+	pid[got > 0 ? got : 0] = '\0';
+	pid[strcspn(pid, "\n")] = '\0';
+}
+
+/* A child that a supervisor was about to start when it was killed has its lock until it notices. */
+static bool try_lock(int fd, char *pid, size_t size)
+{
+	bool is_locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+
+	for (int i = 0; !is_locked && i < LOCK_TRIES; i++) {
+		read_holder(fd, pid, size);
+		if (atoi(pid) <= 0 || kill(atoi(pid), 0) == 0 || errno != ESRCH)
+			return false;
+		(void)usleep(LOCK_WAIT_US);
+		is_locked = flock(fd, LOCK_EX | LOCK_NB) == 0;
+	}
+	return is_locked;
+}
+
 static int lock_folder(const char *folder, int *ret_fd, struct err *err)
 {
 	char path[PATH_MAX + 8], pid[32] = "";
 	_cleanup_close_ int fd = -1;
-	ssize_t size;
 
 	(void)snprintf(path, sizeof(path), "%s/lock", folder);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (fd < 0)
 		return err_set(err, -errno, "cannot open %s: %s", path, err_name(errno));
-	if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
-		size = pread(fd, pid, sizeof(pid) - 1, 0);
-		pid[size > 0 ? size : 0] = '\0';
-		pid[strcspn(pid, "\n")] = '\0';
+	if (!try_lock(fd, pid, sizeof(pid)))
 		return err_set(err, -EBUSY,
 			"%s is in use by the supervisor with pid %s: stop that one, or set another "
 			"`name`",
 			folder, pid[0] ? pid : "?");
-	}
 	if (ftruncate(fd, 0) < 0 || dprintf(fd, "%d\n", (int)getpid()) < 0)
 		return err_set(err, -errno, "cannot write %s: %s", path, err_name(errno));
 	*ret_fd = take_fd(fd);
