@@ -35,6 +35,8 @@ class Disk:
         try:
             subprocess.run(["truncate", "-s", size, self.home / "image"], check=True)
             subprocess.run(["mkfs.ext4", "-q", "-F", self.home / "image"], check=True, capture_output=True)
+            # One for all its days: files are known by the number of their device, too.
+            self.device = subprocess.run(["losetup", "-f", "--show", self.home / "image"], check=True, capture_output=True, text=True).stdout.strip()
             self.switch_on()
         except (OSError, subprocess.CalledProcessError) as error:
             subprocess.run(["rm", "-rf", self.home], check=False)
@@ -42,7 +44,7 @@ class Disk:
 
     def switch_on(self):
         self.boot.write_text(f"{uuid.uuid4()}\n")
-        subprocess.run(["mount", "-o", "loop", self.home / "image", self.folder], check=True, capture_output=True)
+        subprocess.run(["mount", self.device, self.folder], check=True, capture_output=True)
 
     def cut(self):
         folder = os.open(self.folder, os.O_RDONLY)
@@ -59,14 +61,17 @@ class Disk:
             time.sleep(0.02)
         # It is gone with the last process that has it in a namespace of its own.
         for _ in range(500):
-            if done.returncode == 0 and not subprocess.run(["losetup", "-j", self.home / "image"], capture_output=True, check=True).stdout:
+            try:
+                os.close(os.open(self.device, os.O_RDWR | os.O_EXCL))
                 return
-            time.sleep(0.02)
+            except OSError:
+                time.sleep(0.02)
         raise AssertionError(f"the file system cannot be unmounted: {done.stderr}")
 
     def close(self):
         if os.path.ismount(self.folder):
             self.switch_off()
+        subprocess.run(["losetup", "-d", self.device], check=False)
         subprocess.run(["rm", "-rf", self.home], check=False)
 
 
