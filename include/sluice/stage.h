@@ -183,6 +183,12 @@ bool sl_checkpoint_next(
  */
 uint64_t sl_bound(struct sl_context *ctx, uint64_t origin, uint64_t position);
 
+/*
+ * A source that keeps what it gives: no power cut goes back to before this place of the origin, so what stands there need not be kept. UINT64_MAX:
+ * to the checkpoint at most. Where it cannot be known now: 0. In produce and finish.
+ */
+uint64_t sl_safe(struct sl_context *ctx, uint64_t origin);
+
 /* 0, or what the sink's `known` shall return. */
 typedef int sl_known_fn(void *user, uint64_t origin, uint64_t position);
 

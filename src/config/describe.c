@@ -83,7 +83,8 @@ static bool is_common(const struct sl_stage *stage, const struct sl_option *opti
 	if (((stage->flags & SL_ONE_PROCESS) && strcmp(option->name, "processes") == 0) ||
 		((stage->flags & SL_ONE_THREAD) && strcmp(option->name, "threads") == 0))
 		return false;
-	if (stage->role == SL_SOURCE && (stage->flags & SL_RESUMES) && !stage->is_live &&
+	if (stage->role == SL_SOURCE && (stage->flags & SL_RESUMES) &&
+		!(stage->flags & SL_TAKES_OVER) && !stage->is_live &&
 		(strcmp(option->name, "intake") == 0 || strcmp(option->name, "spill_max") == 0))
 		return false;
 	return schema_common_fits(option, stage->role) && !is_own(stage, option);

@@ -170,7 +170,8 @@ static void check_intake(struct loader *loader, const struct draft *draft)
 {
 	if (draft->role != SL_SOURCE || !config_setting_get_member(draft->setting, "intake") ||
 		schema_find(draft->impl->options, "intake") || !(draft->impl->flags & SL_RESUMES) ||
-		draft->is_live || (draft->impl->is_live && loader->problems.error_count > 0))
+		(draft->impl->flags & SL_TAKES_OVER) || draft->is_live ||
+		(draft->impl->is_live && loader->problems.error_count > 0))
 		return;
 	problems_error(&loader->problems, draft_line(draft, "intake"),
 		"`%s` goes on where it stood, whoever dies, so `intake` is not needed: remove it",

@@ -352,6 +352,18 @@ bool sl_checkpoint(struct sl_context *ctx, uint64_t origin, struct sl_place *ret
 	return r > 0 || place.position > 0;
 }
 
+/* As above. */
+uint64_t sl_safe(struct sl_context *ctx, uint64_t origin)
+{
+	struct callback *callback = callback_of(ctx);
+	uint64_t safe = UINT64_MAX;
+
+	if (callback->host->keeper &&
+		keeper_safe(callback->host->keeper, origin, &safe, &callback->err) < 0)
+		callback->must_stop = true;
+	return safe;
+}
+
 int sl_checkpoint_begin(
 	struct sl_context *ctx, const struct sl_origin *origin, struct sl_origin *ret)
 {

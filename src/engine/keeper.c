@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "link/tally.h"
 #include "state/checkpoint.h"
+#include "state/point.h"
 
 #define INTERVAL_MS 100
 #define RETRY_MS 1000
@@ -466,6 +467,27 @@ int keeper_bound(
 	*ret = 0;
 	return keeper->has_bounds ? checkpoint_bound(keeper->reader, origin, position, ret, err)
 				  : 0;
+}
+
+int keeper_safe(struct keeper *keeper, uint64_t origin, uint64_t *ret, struct err *err)
+{
+	const struct host *host = keeper->host;
+	struct point_place point, now;
+	uint64_t position = 0;
+	int r;
+
+	*ret = UINT64_MAX;
+	if (host->graph->sync_interval_ns == 0)
+		return 0;
+	r = point_last(host->state, &point, err);
+	if (r == 0 && point.series == host->series)
+		r = checkpoint_safe(keeper->reader, origin, point.number, &position, err);
+	/* The slot may have been taken for another point in between. */
+	if (r == 0)
+		r = point_last(host->state, &now, err);
+	if (r == 0)
+		*ret = now.number == point.number ? position : 0;
+	return r;
 }
 
 static struct sl_origin origin_of(const struct checkpoint_origin *from)

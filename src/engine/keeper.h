@@ -55,6 +55,8 @@ int keeper_finish(struct keeper *keeper, struct err *err);
 
 /* Where the source goes on in that origin: 1, 0: nothing is known; negative errno. Another thread's. */
 int keeper_place(struct keeper *keeper, uint64_t origin, struct sl_place *ret, struct err *err);
+/* As sl_safe. 0 or negative errno. */
+int keeper_safe(struct keeper *keeper, uint64_t origin, uint64_t *ret, struct err *err);
 /* As sl_bound. 0 or negative errno. */
 int keeper_bound(
 	struct keeper *keeper, uint64_t origin, uint64_t position, uint64_t *ret, struct err *err);

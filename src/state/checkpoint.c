@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "state/point.h"
 #include "state/store.h"
 
 static const char *const steps[] = {
@@ -53,6 +54,7 @@ enum statement {
 	HAS_BOUNDS,
 	BOUND,
 	LAST_BOUND,
+	SAFE,
 	STATEMENT_COUNT
 };
 
@@ -81,6 +83,8 @@ static const char *const texts[STATEMENT_COUNT] = {
 	[BOUND] = "SELECT position FROM bounds WHERE ?1 <> '' AND origin = ?2 AND position > ?3 "
 		  "ORDER BY position LIMIT 1",
 	[LAST_BOUND] = "SELECT max(position) FROM bounds WHERE ?1 <> '' AND origin = ?2",
+	[SAFE] = "SELECT position FROM point_origins WHERE stage = ?1 AND origin = ?2 AND "
+		 "series = ?3 AND slot = ?4",
 };
 
 struct checkpoint {
@@ -277,6 +281,21 @@ int checkpoint_bound(
 	bind(statement, 2, origin);
 	if (!is_last)
 		bind(statement, 3, position);
+	r = step(c, statement, err);
+	*ret = r > 0 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
+	(void)sqlite3_reset(statement);
+	return r < 0 ? r : 0;
+}
+
+int checkpoint_safe(
+	struct checkpoint *c, uint64_t origin, uint64_t point, uint64_t *ret, struct err *err)
+{
+	sqlite3_stmt *statement = prepare(c, SAFE);
+	int r;
+
+	bind(statement, 2, origin);
+	bind(statement, 3, c->series);
+	bind(statement, 4, point_slot(point));
 	r = step(c, statement, err);
 	*ret = r > 0 ? (uint64_t)sqlite3_column_int64(statement, 0) : 0;
 	(void)sqlite3_reset(statement);

@@ -49,6 +49,9 @@ int checkpoint_next(struct checkpoint *checkpoint, const uint64_t *after,
 /* Keeps an origin of which nothing is known yet. 0, also when something is; negative errno. */
 int checkpoint_begin(
 	struct checkpoint *checkpoint, const struct checkpoint_origin *origin, struct err *err);
+/* Where the origin stood at that point (point.h); 0: nowhere. 0 or negative errno. */
+int checkpoint_safe(struct checkpoint *checkpoint, uint64_t origin, uint64_t point, uint64_t *ret,
+	struct err *err);
 /* Are there bounds (point.h)? 1, 0; negative errno. */
 int checkpoint_has_bounds(struct checkpoint *checkpoint, struct err *err);
 /* The next one of that origin above a position, UINT64_MAX: the last one; 0: none. 0 or negative errno. */

@@ -16,8 +16,7 @@ uint64_t left_count(const char *path, uint64_t series)
 	if (sqlite3_open_v2(path, &db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) ==
 		SQLITE_OK)
 		(void)sqlite3_busy_timeout(db, BUSY_MS);
-	if (sqlite3_prepare_v2(db,
-		    "SELECT coalesce(sum(count), 0) FROM batches, store WHERE series = ?1", -1, &s,
+	if (sqlite3_prepare_v2(db, "SELECT next - settled FROM store WHERE series = ?1", -1, &s,
 		    NULL) == SQLITE_OK) {
 		(void)sqlite3_bind_int64(s, 1, (sqlite3_int64)series);
 		if (sqlite3_step(s) == SQLITE_ROW)

@@ -15,11 +15,6 @@
 
 #define SQL_MAX 1600
 
-static unsigned slot_of(uint64_t number)
-{
-	return number % 2;
-}
-
 /* --- the file that names it ------------------------------------------------------------------------ */
 
 static int path_of(const char *state, const char *name, char *path, struct err *err)
@@ -106,7 +101,7 @@ static int run_all(
 int point_save_sources(const char *state, uint64_t number, struct err *err)
 {
 	char sql[SQL_MAX];
-	unsigned slot = slot_of(number);
+	unsigned slot = point_slot(number);
 
 	/* Bounds that all have passed are of no use any more. */
 	(void)snprintf(sql, sizeof(sql),
@@ -124,7 +119,7 @@ int point_save_sink(const char *state, const char *stage, uint64_t number, struc
 {
 	char sql[SQL_MAX], name[COMMITTED_NAME_MAX];
 	struct store_kind kind = committed_kind(stage, name);
-	unsigned slot = slot_of(number);
+	unsigned slot = point_slot(number);
 	int r;
 
 	(void)snprintf(sql, sizeof(sql),
@@ -155,7 +150,7 @@ int point_restore_sources(const char *state, uint64_t number, uint64_t series, s
 {
 	char sql[SQL_MAX];
 	/* The slot of no point. */
-	int slot = number > 0 ? (int)slot_of(number) : -1;
+	int slot = number > 0 ? (int)point_slot(number) : -1;
 
 	(void)snprintf(sql, sizeof(sql),
 		"DELETE FROM origins; DELETE FROM counts; DELETE FROM bounds;"
@@ -173,7 +168,7 @@ int point_restore_sink(
 {
 	char sql[SQL_MAX], name[COMMITTED_NAME_MAX];
 	struct store_kind kind = committed_kind(stage, name);
-	int slot = number > 0 ? (int)slot_of(number) : -1;
+	int slot = number > 0 ? (int)point_slot(number) : -1;
 
 	(void)snprintf(sql, sizeof(sql),
 		"DELETE FROM batches;"

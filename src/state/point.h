@@ -24,10 +24,16 @@ struct point_place {
 	uint64_t series; /* see checkpoint.h */
 };
 
+/* Two points have two slots: that which counts is not written to. */
+static inline unsigned point_slot(uint64_t number)
+{
+	return number % 2;
+}
+
 /* The last one that was sealed: 0, also when there is none; negative errno. */
 int point_last(const char *state, struct point_place *ret, struct err *err);
 
-/* All: 0 or negative errno. Two points have two slots: that which counts is not written to. */
+/* All: 0 or negative errno. */
 int point_save_sources(const char *state, uint64_t number, struct err *err);
 int point_save_sink(const char *state, const char *stage, uint64_t number, struct err *err);
 int point_seal(const char *state, const struct point_place *point, struct err *err);

@@ -22,7 +22,7 @@ static const char new_store[] =
 	"CREATE TABLE store (id INTEGER PRIMARY KEY CHECK (id = 1), number INTEGER NOT NULL,"
 	" series INTEGER NOT NULL, next INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT "
 	"0,"
-	" gone INTEGER NOT NULL DEFAULT 0,"
+	" gone INTEGER NOT NULL DEFAULT 0, settled INTEGER NOT NULL DEFAULT 0,"
 	" ended INTEGER NOT NULL DEFAULT 0, stopped INTEGER NOT NULL DEFAULT 0,"
 	" through INTEGER NOT NULL DEFAULT 0, damaged INTEGER NOT NULL DEFAULT 0,"
 	" lost INTEGER NOT NULL DEFAULT 0, what TEXT, name TEXT);"
@@ -69,7 +69,18 @@ static void close_file(struct store *store)
 	store->db = NULL;
 }
 
-/* Under another name until it is whole. */
+/* 0 or negative errno. */
+static int sync_file(const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+
+	if (fd >= 0)
+		(void)close(fd);
+	return r;
+}
+
+/* Under another name until it is whole, also after a power cut. */
 static int make(struct sl_context *ctx, struct store *store)
 {
 	char path[PATH_MAX + 8];
@@ -83,10 +94,14 @@ static int make(struct sl_context *ctx, struct store *store)
 	close_file(store);
 	if (r == -ENOSPC)
 		return sl_error(ctx, r, "cannot make %s: the disk is full", store->path);
+	if (r < 0)
+		return r;
+	r = sync_file(path);
 	if (r == 0 && rename(path, store->path) < 0)
-		r = sl_error(
-			ctx, -errno, "cannot make %s: %s", store->path, strerrordesc_np(errno));
-	return r;
+		r = -errno;
+	if (r == 0)
+		r = sync_file(sl_state(ctx));
+	return r < 0 ? sl_error(ctx, r, "cannot make %s: %s", store->path, strerrordesc_np(-r)) : 0;
 }
 
 /* A name that there is not. */
@@ -194,7 +209,8 @@ static int check_whole(struct sl_context *ctx, struct store *store)
 	if (r == 0)
 		r = spill_ask(ctx, store,
 			"SELECT coalesce(min(first), -1), coalesce(sum(count), 0),"
-			" coalesce(sum(length(bytes)), 0) FROM batches",
+			" coalesce(sum(length(bytes)) FILTER (WHERE first >= (SELECT settled FROM "
+			"store)), 0) FROM batches",
 			rows, 3);
 	if (r == 0)
 		r = spill_look(ctx, store, &state);
@@ -204,7 +220,8 @@ static int check_whole(struct sl_context *ctx, struct store *store)
 	if (store_row[2])
 		return spill_damaged(
 			ctx, store, "its source did not find in it what must be there");
-	if (rows[2] != store_row[1] || (rows[1] > 0 && rows[0] + rows[1] != store_row[0]))
+	if (rows[2] != store_row[1] || (rows[1] > 0 && rows[0] + rows[1] != store_row[0]) ||
+		(rows[1] == 0 && state.settled != state.next))
 		return spill_damaged(ctx, store, "batches are missing");
 	if (spill_went_back(store, &state))
 		return spill_damaged(ctx, store, "what was put into it last is missing");
@@ -256,15 +273,14 @@ static int empty(struct sl_context *ctx, struct store *store)
 	int r = spill_run(ctx, store, "BEGIN IMMEDIATE");
 
 	if (r == 0)
-		r = spill_ask(ctx, store, "SELECT coalesce(sum(count), 0) FROM batches", &left, 1);
+		r = spill_ask(ctx, store, "SELECT next - settled FROM store", &left, 1);
 	if (r == 0)
 		r = spill_run(
 			ctx, store, "DELETE FROM batches; DELETE FROM names; DELETE FROM floors");
 	if (r == 0)
 		r = spill_set(ctx, store,
-			"UPDATE store SET number = random(), series = ?1, next = 0, bytes = 0, "
-			"gone = 0,"
-			" ended = 0, stopped = 0, through = 0",
+			"UPDATE store SET number = random(), series = ?1, next = 0, settled = 0,"
+			" bytes = 0, gone = 0, ended = 0, stopped = 0, through = 0",
 			store->series);
 	if (r == 0)
 		r = spill_run(ctx, store, "COMMIT");
@@ -318,10 +334,8 @@ static int open_locked(struct sl_context *ctx, struct store *store)
 	return r == -ENOSPC ? sl_error(ctx, r, "%s: the disk is full", store->path) : r;
 }
 
-int spill_open(struct sl_context *ctx, const struct spill *options, struct store *store)
+int spill_name(struct sl_context *ctx, const struct spill *options, struct store *store)
 {
-	int r = 0;
-
 	*store = (struct store){
 		.lock = -1, .run = sl_run(ctx), .series = sl_series(ctx), .term = sl_term(ctx)
 	};
@@ -330,6 +344,15 @@ int spill_open(struct sl_context *ctx, const struct spill *options, struct store
 		return sl_error(ctx, -ENAMETOOLONG, "%s: the path is too long", sl_state(ctx));
 	(void)snprintf(store->lock_path, sizeof(store->lock_path), "%s.lock", store->path);
 	(void)snprintf(store->wal_path, sizeof(store->wal_path), "%s-wal", store->path);
+	return 0;
+}
+
+int spill_open(struct sl_context *ctx, const struct spill *options, struct store *store)
+{
+	int r = spill_name(ctx, options, store);
+
+	if (r < 0)
+		return r;
 	r = lock_store(ctx, store);
 	if (r == 0)
 		r = open_locked(ctx, store);

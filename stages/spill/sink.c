@@ -7,6 +7,9 @@
 #include <sluice/stage.h>
 
 #include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "group.h"
 #include "store.h"
@@ -21,9 +24,14 @@ enum statement { BELOW, HAS, NAME, FLOOR, FORGET, PUT, COUNT, STATEMENT_COUNT };
 static const char raise_floor[] = "INSERT INTO floors VALUES (?1, ?2, ?3)"
 				  " ON CONFLICT DO UPDATE SET floor = max(floor, ?3)";
 
+/* A batch, or a larger one of which it is a part: it was cut otherwise before a power cut. All of one was dropped, or nothing. */
+static const char find_covering[] =
+	"SELECT dead FROM (SELECT stop, dead FROM names WHERE (run, origin, path) = (?1, ?2, ?3)"
+	" AND start <= ?4 ORDER BY start DESC LIMIT 1) WHERE stop >= ?5";
+
 static const char *const texts[STATEMENT_COUNT] = {
 	[BELOW] = "SELECT 0 FROM floors WHERE (run, origin) = (?1, ?2) AND floor >= ?3",
-	[HAS] = "SELECT dead FROM names WHERE (run, origin, path, start) = (?1, ?2, ?3, ?4)",
+	[HAS] = find_covering,
 	[NAME] = "INSERT INTO names VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[FLOOR] = raise_floor,
 	[FORGET] = "DELETE FROM names WHERE run = ?1 AND origin = ?2 AND stop <= ?3",
@@ -320,8 +328,9 @@ static int had(
 	r = find(ctx, w, BELOW, (const uint64_t[]){ id->run, id->origin, id->end }, 3, ret_dead);
 	return r != 0 ? r
 		      : find(ctx, w, HAS,
-				(const uint64_t[]){ id->run, id->origin, id->path, id->start }, 4,
-				ret_dead);
+				(const uint64_t[]){
+					id->run, id->origin, id->path, id->start, id->end },
+				5, ret_dead);
 }
 
 /* Its name is kept all the same: given again it must not be there. */
@@ -352,8 +361,8 @@ static int64_t spill_write(
 	int r = had(ctx, w, &id, &dead);
 
 	if (r > 0) {
-		sl_rejected_before(ctx, dead);
-		return (int64_t)(count - dead);
+		sl_rejected_before(ctx, dead > 0 ? count : 0);
+		return dead > 0 ? 0 : (int64_t)count;
 	}
 	if (r == 0 && w->state.through == id.run)
 		return sl_error(ctx, -ESHUTDOWN,
@@ -395,6 +404,75 @@ static int spill_finish(struct sl_context *ctx, void *shared, void *worker, bool
 	return r;
 }
 
+/* --- power cuts --------------------------------------------------------------------------------- */
+
+static int sync_one(struct sl_context *ctx, const char *path)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = 0;
+
+	if (fd < 0 && errno == ENOENT)
+		return 0;
+	if (fd < 0 || fsync(fd) < 0)
+		r = sl_error(ctx, -errno, "cannot sync %s: %s", path, strerrordesc_np(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	return r;
+}
+
+/* Between checkpoints SQLite syncs nothing: what was committed stands in the WAL, if it is not in the file by now. */
+static int spill_sync(struct sl_context *ctx, const void *shared)
+{
+	struct store store;
+	int r = spill_name(ctx, shared, &store);
+
+	if (r == 0)
+		r = sync_one(ctx, store.wal_path);
+	if (r == 0)
+		r = sync_one(ctx, store.path);
+	return r == 0 ? sync_one(ctx, sl_state(ctx)) : r;
+}
+
+static int tell_rows(
+	struct sl_context *ctx, struct store *store, const char *sql, sl_known_fn *tell, void *user)
+{
+	sqlite3_stmt *s;
+	int r = spill_prepare(ctx, store, sql, &s);
+	int code = SQLITE_DONE;
+
+	if (r < 0)
+		return r;
+	(void)sqlite3_bind_int64(s, 1, (sqlite3_int64)sl_run(ctx));
+	while (r == 0 && (code = sqlite3_step(s)) == SQLITE_ROW)
+		r = tell(user, (uint64_t)sqlite3_column_int64(s, 0),
+			(uint64_t)sqlite3_column_int64(s, 1));
+	if (r == 0 && code != SQLITE_DONE)
+		r = spill_failed(ctx, store);
+	(void)sqlite3_finalize(s);
+	return r;
+}
+
+/* A store that is damaged is set aside by its stages. */
+static int spill_known(struct sl_context *ctx, const void *shared, sl_known_fn *tell, void *user)
+{
+	struct store store;
+	int r = spill_name(ctx, shared, &store);
+
+	if (r < 0 || access(store.path, F_OK) < 0)
+		return r;
+	if (sqlite3_open_v2(store.path, &store.db, SQLITE_OPEN_READWRITE, NULL) != SQLITE_OK)
+		r = spill_failed(ctx, &store);
+	if (r == 0)
+		r = tell_rows(ctx, &store,
+			"SELECT origin, start FROM names WHERE run = ?1 UNION SELECT origin, stop "
+			"FROM names WHERE run = ?1 UNION SELECT origin, floor FROM floors WHERE "
+			"run "
+			"= ?1",
+			tell, user);
+	spill_close(&store);
+	return r == -EBADMSG ? 0 : r;
+}
+
 const struct sl_stage sl_stage_sink_spill = {
 	.abi = SL_ABI,
 	.name = "spill",
@@ -408,5 +486,7 @@ const struct sl_stage sl_stage_sink_spill = {
 	.commit = spill_commit,
 	.finish = spill_finish,
 	.stop = spill_stop,
+	.sync = spill_sync,
+	.known = spill_known,
 	.options = spill_options,
 };

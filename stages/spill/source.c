@@ -20,6 +20,7 @@
 #include "store.h"
 
 #define TIDY_INTERVAL (100 * SL_MILLISECOND) /* as often as checkpoints are written */
+#define TIDY_PATIENCE (20 * SL_MILLISECOND)
 #define SHRINK_INTERVAL (10 * SL_SECOND)
 #define LOOK_AGAIN SL_SECOND
 #define LOOK_WITHOUT_WATCH (10 * SL_MILLISECOND)
@@ -41,6 +42,7 @@ struct worker {
 	uint64_t origin;
 	uint64_t position;
 	uint64_t first; /* that was not deleted */
+	uint64_t bound; /* of this cut: see sl_bound; 0: none */
 	int watch;      /* inotify; -1: look now and then */
 	bool is_new;
 	bool has_rows; /* that may be deleted one day */
@@ -49,17 +51,20 @@ struct worker {
 
 /* --- beginning and end -------------------------------------------------------------------------- */
 
-/* How much was ever taken out of it; *ret_first: the first record that was not. 0 or negative errno. */
-static int tell_taken(struct sl_context *ctx, struct worker *w, uint64_t *ret_first)
+/* How much was ever settled, and where what is still there begins. 0 or negative errno. */
+static int tell_taken(struct sl_context *ctx, struct worker *w)
 {
-	uint64_t n[2];
+	uint64_t n[4];
 	int r = spill_ask(ctx, &w->store,
-		"SELECT coalesce((SELECT min(first) FROM batches), next), gone FROM store", n, 2);
+		"SELECT settled, gone, next, coalesce((SELECT min(first) FROM batches), next) FROM "
+		"store",
+		n, 4);
 
 	if (r < 0)
 		return r;
 	sl_stored(ctx, n[0], n[1]);
-	*ret_first = n[0];
+	w->first = n[3];
+	w->has_rows = n[3] < n[2];
 	return 0;
 }
 
@@ -79,7 +84,7 @@ static int spill_start(struct sl_context *ctx, void *shared, void *worker)
 	if (r == 0)
 		r = spill_look(ctx, &w->store, &w->state);
 	if (r == 0)
-		r = tell_taken(ctx, w, &w->first);
+		r = tell_taken(ctx, w);
 	if (r < 0)
 		return r;
 	w->origin = XXH3_64bits_withSeed(
@@ -107,6 +112,25 @@ static void spill_stop(struct sl_context *ctx, void *shared, void *worker)
 
 /* --- what is settled ---------------------------------------------------------------------------- */
 
+/* What stands below `settled` counts no more, and is deleted where no power cut can ask for it again. As spill_settle. */
+static int let_go(struct sl_context *ctx, struct worker *w, uint64_t settled, int64_t deadline)
+{
+	uint64_t safe = sl_safe(ctx, w->origin);
+	int r = spill_settle(ctx, &w->store, settled, deadline);
+	int deleted = 0;
+
+	safe = safe < settled ? safe : settled;
+	if (r >= 0 && safe > w->first)
+		deleted = spill_delete(ctx, &w->store, safe, deadline);
+	if (r < 0 || deleted < 0)
+		return r < 0 ? r : deleted;
+	if (r > 0 || deleted > 0) {
+		r = tell_taken(ctx, w);
+		return r < 0 ? r : 1;
+	}
+	return 0;
+}
+
 /* Now and then. 0 or negative errno. */
 static int tidy(struct sl_context *ctx, struct worker *w)
 {
@@ -118,11 +142,9 @@ static int tidy(struct sl_context *ctx, struct worker *w)
 		return 0;
 	w->tidied = now + TIDY_INTERVAL;
 	if (w->has_rows && sl_checkpoint(ctx, w->origin, &place))
-		r = spill_delete(ctx, &w->store, place.position, &w->has_rows);
-	if (r > 0) {
+		r = let_go(ctx, w, place.position, now + TIDY_PATIENCE);
+	if (r > 0)
 		w->tidied = 0;
-		r = tell_taken(ctx, w, &w->first);
-	}
 	if (!w->has_rows && now >= w->shrunk) {
 		w->shrunk = now + SHRINK_INTERVAL;
 		spill_shrink(&w->store);
@@ -234,6 +256,10 @@ static uint32_t wanted(const struct worker *w, const struct sl_cut *cut)
 		most = cut->until - w->position;
 	if (cut->until && cut->until <= w->position)
 		most = 0;
+	if (w->bound > w->position && w->bound - w->position < most)
+		most = w->bound - w->position;
+	else if (w->bound > 0 && w->bound <= w->position)
+		most = 0;
 	return cut->out->size < cut->size_max ? (uint32_t)most : 0;
 }
 
@@ -326,6 +352,7 @@ static int spill_produce(struct sl_context *ctx, void *shared, void *worker, str
 	/* What is made again is asked for below the checkpoint that stands. */
 	if (r == 0 && !cut->until)
 		r = tidy(ctx, w);
+	w->bound = cut->until ? 0 : sl_bound(ctx, w->origin, w->position);
 	cut->origin = w->origin;
 	cut->name = o->store;
 	cut->start = w->position;
@@ -339,21 +366,10 @@ static int spill_produce(struct sl_context *ctx, void *shared, void *worker, str
 
 /* --- the end ------------------------------------------------------------------------------------ */
 
-/* All that it gave is settled. `complete`: and that was all. */
-static int end(struct sl_context *ctx, struct worker *w, bool complete)
+static int note_end(struct sl_context *ctx, struct worker *w, bool complete)
 {
-	int r = w->is_new ? go_on(ctx, w) : 0;
+	int r = spill_begin(ctx, &w->store, SL_NEVER);
 
-	if (r == 0)
-		r = spill_begin(ctx, &w->store, SL_NEVER);
-	if (r == 0)
-		r = spill_set(ctx, &w->store, "DELETE FROM batches WHERE first + count <= ?1",
-			w->position);
-	if (r == 0)
-		r = spill_run(ctx, &w->store,
-			"WITH rows (bytes) AS (SELECT coalesce(sum(length(bytes)), 0) FROM batches)"
-			" UPDATE store SET gone = gone + bytes - (SELECT bytes FROM rows),"
-			" bytes = (SELECT bytes FROM rows)");
 	if (r == 0)
 		r = complete ? spill_set(ctx, &w->store, "UPDATE store SET through = ?1",
 				       w->store.run)
@@ -363,9 +379,21 @@ static int end(struct sl_context *ctx, struct worker *w, bool complete)
 		r = spill_run(ctx, &w->store, "COMMIT");
 	if (r < 0)
 		spill_rollback(&w->store);
-	else if (complete)
+	return r;
+}
+
+/* All that it gave is settled. `complete`: and that was all. */
+static int end(struct sl_context *ctx, struct worker *w, bool complete)
+{
+	int r = w->is_new ? go_on(ctx, w) : 0;
+
+	if (r == 0)
+		r = note_end(ctx, w, complete);
+	while (r == 0 && (r = let_go(ctx, w, w->position, SL_NEVER)) > 0)
+		r = 0;
+	if (r == 0 && complete && !w->has_rows)
 		spill_shrink(&w->store);
-	return r < 0 ? r : tell_taken(ctx, w, &w->first);
+	return r;
 }
 
 static int spill_finish(struct sl_context *ctx, void *shared, void *worker, bool complete)

@@ -106,12 +106,13 @@ int spill_ask(struct sl_context *ctx, struct store *store, const char *sql, uint
 
 int spill_look(struct sl_context *ctx, struct store *store, struct store_state *ret)
 {
-	uint64_t n[7];
+	uint64_t n[8];
 	int r = spill_ask(ctx, store,
-		"SELECT number, next, bytes, gone, ended, stopped, through FROM store", n, 7);
+		"SELECT number, next, settled, bytes, gone, ended, stopped, through FROM store", n,
+		8);
 
 	if (r == 0)
-		*ret = (struct store_state){ n[0], n[1], n[2], n[3], n[4], n[5], n[6] };
+		*ret = (struct store_state){ n[0], n[1], n[2], n[3], n[4], n[5], n[6], n[7] };
 	return r;
 }
 

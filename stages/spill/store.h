@@ -3,7 +3,8 @@
  * The store between two stages: one SQLite file (WAL) in the state folder. The sink "spill" (sink.c) appends whole batches, the source
  * "spill" (source.c) reads them and deletes what is settled; neither knows whether the other lives.
  *
- *     store     one row: which store it is, how many records it was ever given (`next`), how many bytes are in it and were deleted from it, how its ends stand
+ *     store     one row: which store it is, how many records it was ever given (`next`), up to which they are settled, how many bytes are not, how its
+ *               ends stand
  *     batches   records [first, first + count) as bytes with their hash, without gaps
  *     names     identities of the batches that may be given again; floors: below which it may only be late copies
  *
@@ -45,14 +46,17 @@ struct store {
 struct store_state {
 	uint64_t number; /* at random */
 	uint64_t next;
-	uint64_t bytes;
-	uint64_t gone;  /* bytes that were ever deleted */
-	uint64_t ended; /* the term in which the input came to its end */
+	uint64_t settled; /* all records below */
+	uint64_t bytes;   /* of those above */
+	uint64_t gone;    /* bytes that were ever settled */
+	uint64_t ended;   /* the term in which the input came to its end */
 	uint64_t
 		stopped; /* ... in which the source was stopped: nothing will be read in it any more */
 	uint64_t through; /* the run of which the source has said that this was all */
 };
 
+/* Fills in what stands in the options; nothing is open. 0 or negative errno, said. */
+int spill_name(struct sl_context *ctx, const struct spill *options, struct store *store);
 /* Makes it if need be. 0 or negative errno, said. */
 int spill_open(struct sl_context *ctx, const struct spill *options, struct store *store);
 void spill_close(struct store *store);
@@ -76,10 +80,12 @@ int spill_look(struct sl_context *ctx, struct store *store, struct store_state *
 int spill_begin(struct sl_context *ctx, struct store *store, int64_t deadline);
 void spill_rollback(struct store *store);
 /*
- * Deletes some of the batches that end at or below `floor`: 1: there may be more; 0: there are none, or it cannot be done now; negative errno.
- * *ret_has_rows: some are left.
+ * Some of the batches that end at or below `floor` count no more. 1: there may be more; 0: there are none, or it cannot be done before
+ * `deadline`; negative errno.
  */
-int spill_delete(struct sl_context *ctx, struct store *store, uint64_t floor, bool *ret_has_rows);
+int spill_settle(struct sl_context *ctx, struct store *store, uint64_t floor, int64_t deadline);
+/* Some of those are deleted; as spill_settle. */
+int spill_delete(struct sl_context *ctx, struct store *store, uint64_t floor, int64_t deadline);
 /* Gives back the space of a store that has no batches; what hinders it may go on hindering. */
 void spill_shrink(struct store *store);
 /* Is there disk for so many bytes more? */

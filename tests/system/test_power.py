@@ -2,6 +2,7 @@
 """What survives a power cut: see power.py. The long form is bench/power.py."""
 import gzip
 import random
+import sqlite3
 
 import pytest
 
@@ -62,6 +63,36 @@ def test_power_goes_right_after_the_file_got_its_name():
         (place.path / "go").touch()
         power.run_with_cuts(place, disk, 0, random.Random(1))
         assert [int(line[5:-2]) for line in open(place.path / "out.ndjson")] == list(range(30000))
+    finally:
+        place.close()
+        disk.close()
+
+
+@pytest.mark.parametrize("intake", [False, True], ids=["spill", "two stores"])
+def test_stores_between_stages(intake):
+    """What a store gave away comes out of it again when the stages behind it went back, and what it had is not taken twice."""
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    disk = power.Disk()
+    place = power.Place(disk.folder / "place")
+    count = 60000
+    try:
+        place.path.mkdir()
+        (place.path / "in.ndjson").write_text("".join(f'{{"n":{n}}}\n' for n in range(count)))
+        more = 'when_full = "spill";' if intake else ""
+        place.write("p.conf", f"""sync_interval = "100ms"; stages = {{
+            read = {{ source = "file"; path = "in.ndjson"; rate = "40000/s"; }};
+            save = {{ transform = "delay"; wait = "0s"; from = "read"; rate = "30000/s"; when_full = "spill"; }};
+            file = {{ sink = "file"; from = "save"; path = "out.ndjson"; {more} }};
+            base = {{ sink = "sqlite"; from = "save"; path = "out.db"; table = "t"; create = true; }}; }};""")
+        power.os.sync()
+        done, said = power.run_with_cuts(place, disk, 5, random.Random(seed))
+        assert done >= 1, said
+        assert [int(line[5:-2]) for line in open(place.path / "out.ndjson")] == list(range(count)), said
+        database = sqlite3.connect(place.path / "out.db")
+        assert [row[0] for row in database.execute("SELECT n FROM t ORDER BY rowid")] == list(range(count)), said
+        database.close()
+        assert "is now" not in said, said
     finally:
         place.close()
         disk.close()

@@ -58,13 +58,14 @@ def ask(path, sql):
 
 
 def held(place, name="spill.save.db"):
-    """Records in the store."""
+    """Records in the store that are not settled behind it."""
     path = store(place, name)
-    return (ask(path, "SELECT coalesce(sum(count), 0) FROM batches") or (0,))[0] if path else 0
+    return (ask(path, "SELECT next - settled FROM store") or (0,))[0] if path else 0
 
 
 def live_bytes(place):
-    return ask(store(place), "SELECT coalesce(sum(length(bytes)), 0), (SELECT bytes FROM store) FROM batches") or (0, 0)
+    """Of the rows that are not settled, and what the store says of them."""
+    return ask(store(place), "SELECT coalesce((SELECT sum(length(b.bytes)) FROM batches b WHERE first >= settled), 0), bytes FROM store") or (0, 0)
 
 
 def two_sinks(save="", rate="", read=""):
