@@ -90,7 +90,9 @@ class Box:
     def journal(self, unit, *matches):
         """Entries, as dicts."""
         self.do("journalctl --sync")
-        out = self.do(f"journalctl -o json --no-pager -u {unit} {' '.join(matches)}")
+        # Of a process that has gone already the journal does not know whose it was.
+        which = f"-u {unit}" if unit else ""
+        out = self.do(f"journalctl -o json --no-pager {which} {' '.join(matches)}")
         return [json.loads(line) for line in out.splitlines()]
 
     def messages(self, unit, *matches):
