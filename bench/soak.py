@@ -29,7 +29,7 @@ def main():
         try:
             begin = time.monotonic()
             # So slow that there is time for all the kills, were they not to cost any.
-            rate = max(1, int(arguments.records / (arguments.kills * 0.02)))
+            rate = max(1, int(arguments.records / (arguments.kills * 0.05)))
             kills = storm(place, shape, arguments.records, arguments.kills, arguments.seed, rate=f"{rate}/s", timeout=3600)
             print(f"{shape}: {arguments.records} records, {kills} kills, {time.monotonic() - begin:.1f} s: each record exactly once",
                   flush=True)

@@ -86,7 +86,7 @@ static void print_source(const json_t *instance)
 	const json_t *source = json_object_get(instance, "source");
 	bool is_bytes = strcmp(reply_text(source, "unit"), "bytes") == 0;
 	const char *unit = is_bytes ? "" : " records";
-	char position[32], settled[32], done[32], total[32], lag[32];
+	char position[32], settled[32], done[32], total[32], lag[32], age[32];
 
 	(void)printf("%s: read up to %s, settled up to %s", reply_text(instance, "name"),
 		print_number(source, "position", position, sizeof(position)),
@@ -96,6 +96,12 @@ static void print_source(const json_t *instance)
 			print_amount(source, "done", done, sizeof(done)),
 			print_amount(source, "total", total, sizeof(total)), unit,
 			print_amount(source, "lag", lag, sizeof(lag)), unit);
+	if (json_real_value(json_object_get(source, "age")) > 0)
+		(void)printf("; the oldest that is not settled was read %s ago",
+			units_print_duration(
+				(int64_t)(json_real_value(json_object_get(source, "age")) *
+					  NSEC_PER_SEC),
+				age, sizeof(age)));
 	(void)printf("\n");
 }
 

@@ -259,6 +259,19 @@ bool origins_are_settled(const struct origins *origins)
 	return true;
 }
 
+int64_t origins_oldest(const struct origins *origins)
+{
+	const struct origin *origin;
+	int64_t oldest = 0;
+
+	DL_FOREACH2(origins->list, origin, nextp)
+	{
+		if (origin->entries && (oldest == 0 || origin->entries->made_ns < oldest))
+			oldest = origin->entries->made_ns;
+	}
+	return oldest;
+}
+
 uint64_t origins_floor(const struct origins *origins)
 {
 	return origins->list ? origins->list->prev->floor : 0;

@@ -14,6 +14,7 @@ struct ledger_entry {
 	struct origin *origin;     /* source: borrowed from origins */
 	uint64_t start;            /* source: the cut's position */
 	uint64_t end;
+	int64_t made_ns;                  /* source: when it was cut, monotonic */
 	uint32_t slot;                    /* source that resumes: of the keeper */
 	bool is_hole;                     /* source: settled by a predecessor, and counted */
 	uint32_t left;                    /* outputs not settled */
@@ -43,6 +44,8 @@ int origins_cut(struct origins *origins, struct batch_head *head, bool is_apart,
 	struct ledger_entry *entry);
 /* The entry's outputs are settled: raises floors; frees every entry that is now below. Its tally is added to `totals`, but for that of a hole. */
 void origins_settle(struct origins *origins, struct ledger_entry *entry, uint64_t *totals);
+/* When the oldest cut that is not settled was made; 0: all are settled. */
+int64_t origins_oldest(const struct origins *origins);
 /* Where the origin's next cut must begin; 0: no such origin. */
 uint64_t origins_next(const struct origins *origins, uint64_t id);
 bool origins_are_settled(const struct origins *origins);

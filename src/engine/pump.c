@@ -270,6 +270,7 @@ static void job_done_source(struct pump *pump, struct job *job)
 	entry = ledger_entry_new(pump->host->graph, pump->outlet_count);
 	need(pump, entry ? 0 : -ENOMEM);
 	count_own(pump, entry->tally, job);
+	entry->made_ns = clock_now();
 	head = job->outputs[0].whole->head;
 	r = origins_cut(pump->origins, &head, job->cut.is_apart,
 		job->cut.after ? host_origin(pump->host, job->cut.after) : 0, entry);
@@ -886,6 +887,7 @@ static void show(struct pump *pump)
 		held += outlet_held(pump->outlets[i]);
 	page_set(page->held_bytes, held);
 	page_set(page->settled, origins_floor(pump->origins));
+	page_set(page->oldest_ns, origins_oldest(pump->origins));
 	page_set(page->queued, pump->ready_count + (pump->order ? order_held(pump->order) : 0));
 	crew_show_cpu(&pump->crew);
 	crash_sample(pump->host);

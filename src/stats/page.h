@@ -79,6 +79,8 @@ struct page {
 	_Atomic uint64_t
 		store_records;        /* one end of a store: ever put into it; or ever taken out */
 	_Atomic uint64_t store_bytes; /* the same */
+	_Atomic int64_t
+		oldest_ns; /* source: when the oldest cut that is not settled was made; 0: none */
 	_Atomic int64_t pump_beat_ns;
 	_Atomic int64_t
 		first_record_ns; /* monotonic: the first record in (sink) or out (others); 0: none yet */

@@ -94,6 +94,11 @@ static double get_total(const struct status *status, const struct supervisor_chi
 	return total > 0 ? total : NAN;
 }
 
+static double get_age(const struct status *status, const struct supervisor_child *child)
+{
+	return status_age(status, child);
+}
+
 static double get_lag(const struct status *status, const struct supervisor_child *child)
 {
 	int64_t lag = status_lag(child);
@@ -148,6 +153,7 @@ static const struct metric metrics[] = {
 	{ "sluice_source_done",              "How much was read, in the unit of the source.", .is_source = true, .value = get_progress_done },
 	{ "sluice_source_size",              "How much there is to read, where that is known.", .is_source = true, .value = get_total },
 	{ "sluice_source_lag",               "How much is left to read, where that is known.", .is_source = true, .value = get_lag },
+	{ "sluice_source_age_seconds",       "How long the oldest record that is not settled has been on its way.", .is_source = true, .value = get_age },
 	{ "sluice_store_records",            "Records in the store that the stage writes into, not settled behind it.", .value = get_store_records },
 	{ "sluice_store_bytes",              "Bytes in that store.", .value = get_store_bytes },
 	{ "sluice_store_max_bytes",          "The most that it may hold: spill_max.", .value = get_store_max },

@@ -70,6 +70,15 @@ int64_t status_lag(const struct supervisor_child *child)
 	return total > done ? (int64_t)(total - done) : 0;
 }
 
+double status_age(const struct status *status, const struct supervisor_child *child)
+{
+	int64_t oldest = page_get(child->page->oldest_ns);
+
+	return oldest > 0 && oldest < status->at_ns
+		       ? (double)(status->at_ns - oldest) / (double)NSEC_PER_SEC
+		       : 0;
+}
+
 static const struct page *page_of(const struct status *status, int stage)
 {
 	for (uint32_t i = 0; i < status->child_count; i++)
@@ -223,16 +232,16 @@ static json_t *tell_workers(const struct graph_stage *stage, const struct page *
 	return workers;
 }
 
-static json_t *tell_source(const struct supervisor_child *child)
+static json_t *tell_source(const struct status *status, const struct supervisor_child *child)
 {
 	uint64_t total = page_get(child->page->progress_total);
 
-	return json_pack("{s:I, s:I, s:I, s:o, s:s, s:o}", "position",
+	return json_pack("{s:I, s:I, s:I, s:o, s:s, s:o, s:f}", "position",
 		number(page_get(child->page->position)), "settled",
 		number(page_get(child->page->settled)), "done",
 		number(page_get(child->page->progress_done)), "total",
 		total ? json_integer(number(total)) : json_null(), "unit", status_unit(child),
-		"lag", number_or_null(status_lag(child)));
+		"lag", number_or_null(status_lag(child)), "age", status_age(status, child));
 }
 
 static json_t *tell_instance(const struct status *status, uint32_t i)
@@ -254,7 +263,7 @@ static json_t *tell_instance(const struct status *status, uint32_t i)
 		"workers", tell_workers(stage, child->page));
 	(void)json_object_update_new(json, tell_sums(&sums));
 	if (stage->role == SL_SOURCE)
-		(void)json_object_set_new(json, "source", tell_source(child));
+		(void)json_object_set_new(json, "source", tell_source(status, child));
 	return json;
 }
 

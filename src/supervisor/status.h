@@ -42,6 +42,8 @@ uint64_t status_queue(const struct graph *graph, uint32_t stage);
 /* Bytes that an instance of that stage may hold unsettled. */
 uint64_t status_retain(const struct graph *graph, uint32_t stage);
 /* What it has not read yet, in the unit of its progress; -1: it does not know. */
+/* How long the oldest record that is not settled has been on its way, in seconds; 0: all are settled. */
+double status_age(const struct status *status, const struct supervisor_child *child);
 int64_t status_lag(const struct supervisor_child *child);
 /* How full the store is that begins with that stage; false: none does. */
 bool status_fill(const struct status *status, uint32_t stage, struct fill *ret);

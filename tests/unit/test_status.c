@@ -218,6 +218,12 @@ static void how_far_a_source_is(void **state)
 	assert_int_equal(number_of(source, "position"), 350);
 	assert_int_equal(number_of(source, "settled"), 300);
 	assert_string_equal(text_of(source, "unit"), "bytes");
+	assert_true(json_real_value(json_object_get(source, "age")) == 0);
+	json_decref(status);
+	page_set(e->pages[0].oldest_ns, e->status.at_ns - 1500000000);
+	status = status_json(&e->status);
+	source = json_object_get(instance_of(status, 0, 0), "source");
+	assert_true(json_real_value(json_object_get(source, "age")) == 1.5);
 	json_decref(status);
 	/* The end is known before the last of it is counted, or the file grew. */
 	page_set(e->pages[0].progress_done, 1001);
