@@ -109,7 +109,7 @@ def test_the_age_of_what_is_stuck(place):
     start(place, STUCK)
     wait_for(lambda: stage_of(status(place), "read")["instances"][0]["source"]["age"] > 1, what="an age of more than a second")
     code, out, _ = place.sluice("status", "p.conf")
-    assert code == 0 and "the oldest that is not settled was read 1." in out, out
+    assert code == 0 and "the oldest that is not settled was read 1" in out, out
 
 
 def test_status_names_who_is_waited_for(place):
