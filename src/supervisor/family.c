@@ -157,16 +157,24 @@ static bool is_full(int error)
 	return error == ENOSPC || error == EDQUOT;
 }
 
-/* A full disk is nobody's fault, and passes: its deaths are not counted. */
-static void wait_for_space(struct child *child, const char *why)
+/* The other end is not there now. */
+static bool is_away(int error)
+{
+	return error == ENOTCONN || error == ECONNREFUSED || error == EHOSTUNREACH ||
+	       error == ENETUNREACH;
+}
+
+/* A full disk, or a server that is away, is nobody's fault, and passes: its deaths are not counted. */
+static void wait_until(
+	struct child *child, enum log_event event, const char *why, const char *until)
 {
 	int64_t now = clock_now();
 
 	child->state = child_next(child->state, CHILD_DEATH);
 	child->restarts++;
 	if (child->full_said_ns == 0 || now - child->full_said_ns > FULL_QUIET)
-		supervisor_tell(child->supervisor, LOG_EVENT_DISK_FULL, LOG_LEVEL_WARNING, child,
-			"%s; it is tried again every second until there is space", why);
+		supervisor_tell(child->supervisor, event, LOG_LEVEL_WARNING, child,
+			"%s; it is tried again every second until %s", why, until);
 	child->full_said_ns = now;
 	spawn_later(child, FULL_WAIT);
 }
@@ -212,7 +220,11 @@ static void child_died(
 	int64_t wait_ns;
 
 	if (s->is_ready && (stage->flags & SL_RESUMES) && is_full(child->error)) {
-		wait_for_space(child, why);
+		wait_until(child, LOG_EVENT_DISK_FULL, why, "there is space");
+		return;
+	}
+	if (s->is_ready && (stage->flags & SL_RESUMES) && is_away(child->error)) {
+		wait_until(child, LOG_EVENT_DIED, why, "it can be reached");
 		return;
 	}
 	if (child->said_final || (!child->was_ready && !by_signal)) {
