@@ -8,12 +8,14 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "config/graph.h"
 #include "engine/vet.h"
 
 #define ANY_ROLE (-1)
+#define BUILD_FOLDER "/modules"
 
 struct module {
 	struct module *next;
@@ -281,6 +283,21 @@ static void read_folder(const char *folder, bool is_wanted)
 	free(list);
 }
 
+/* A sluice-stage that was not installed has sluice's own modules beside itself. */
+static void read_build_folder(void)
+{
+	char path[PATH_MAX];
+	ssize_t size = readlink("/proc/self/exe", path, sizeof(path) - sizeof(BUILD_FOLDER));
+	char *slash;
+
+	if (size <= 0)
+		return;
+	path[size] = '\0';
+	slash = strrchr(path, '/');
+	memcpy(slash, BUILD_FOLDER, sizeof(BUILD_FOLDER));
+	read_folder(path, false);
+}
+
 void modules_read(modules_find_fn *built_in, FILE *warnings)
 {
 	const char *value = getenv(MODULES_PATH);
@@ -294,6 +311,7 @@ void modules_read(modules_find_fn *built_in, FILE *warnings)
 	while ((folder = strsep(&rest, ":")))
 		if (*folder)
 			read_folder(folder, true);
+	read_build_folder();
 	read_folder(SLUICE_STAGE_DIR, false);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Stages from modules: shared objects that export `sl_module` (sluice/stage.h), in the folders of SLUICE_STAGE_PATH and,
- * behind those, in the installed one. Everything here is one thread's, before there is another; what was read stays for
+ * behind those, in `modules` beside a sluice-stage that was not installed, and in the installed folder. Everything here is one thread's, before there is another; what was read stays for
  * ever, since nothing tells when the last pointer into a module is gone.
  *
  * Who asks what stages there are (--check, --list, --describe) reads all modules. A stage process opens the one that its
