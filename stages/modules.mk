@@ -1,0 +1,27 @@
+# The stages that are modules: each has a library that only its own process shall load. They are built into modules/, where an
+# uninstalled sluice-stage finds them. No library is linked for the functions of include/sluice: sluice-stage has them.
+stagedir = $(pkglibdir)/stages
+stage_PROGRAMS =
+MODULE_CPPFLAGS = -I$(srcdir)/include -D_GNU_SOURCE
+MODULE_CFLAGS = $(AM_CFLAGS) -fPIC -fvisibility=hidden
+MODULE_LINK_FLAGS = $(MODULE_LDFLAGS) -shared
+
+if HAVE_LIBPQ
+stage_PROGRAMS += modules/postgres.so
+endif
+modules_postgres_so_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_postgres_so_CFLAGS = $(MODULE_CFLAGS) $(LIBPQ_CFLAGS)
+modules_postgres_so_LDFLAGS = $(MODULE_LINK_FLAGS)
+modules_postgres_so_LDADD = $(LIBPQ_LIBS)
+modules_postgres_so_SOURCES = \
+	stages/postgres/connection.c stages/postgres/connection.h \
+	stages/postgres/ledger.c stages/postgres/ledger.h \
+	stages/postgres/literal.c stages/postgres/literal.h \
+	stages/postgres/load.c stages/postgres/load.h \
+	stages/postgres/module.c \
+	stages/postgres/rows.c stages/postgres/rows.h \
+	stages/postgres/sink.c stages/postgres/stages.h \
+	stages/postgres/table.c stages/postgres/table.h \
+	stages/postgres/text.h
+
+EXTRA_DIST += stages/postgres/README.md
