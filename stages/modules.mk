@@ -14,13 +14,17 @@ modules_postgres_so_CFLAGS = $(MODULE_CFLAGS) $(LIBPQ_CFLAGS)
 modules_postgres_so_LDFLAGS = $(MODULE_LINK_FLAGS)
 modules_postgres_so_LDADD = $(LIBPQ_LIBS)
 modules_postgres_so_SOURCES = \
+	stages/postgres/check.c stages/postgres/check.h \
 	stages/postgres/connection.c stages/postgres/connection.h \
+	stages/postgres/field.c stages/postgres/field.h \
 	stages/postgres/ledger.c stages/postgres/ledger.h \
 	stages/postgres/literal.c stages/postgres/literal.h \
 	stages/postgres/load.c stages/postgres/load.h \
 	stages/postgres/module.c \
 	stages/postgres/rows.c stages/postgres/rows.h \
 	stages/postgres/sink.c stages/postgres/stages.h \
+	stages/postgres/source.c \
+	stages/postgres/stream.c stages/postgres/stream.h \
 	stages/postgres/table.c stages/postgres/table.h \
 	stages/postgres/text.h
 

@@ -2,4 +2,4 @@
 /* What the module postgres.so has. */
 #include "stages.h"
 
-SL_MODULE(&postgres_sink);
+SL_MODULE(&postgres_source, &postgres_sink);

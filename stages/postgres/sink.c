@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "ledger.h"
 #include "load.h"
 
@@ -38,22 +39,6 @@ enum json { JSON_VALUE, JSON_TEXT };
 enum empty { EMPTY_KEEP, EMPTY_NULL };
 
 /* --- beginning and end -------------------------------------------------------------------------- */
-
-static int check_connection(struct sl_context *ctx, const char *connection)
-{
-	char *reason = NULL;
-	PQconninfoOption *options = PQconninfoParse(connection, &reason);
-	int r = 0;
-
-	if (!options)
-		r = sl_error(ctx, -EINVAL,
-			"`connection` is not understood: %.*s; write for instance "
-			"\"host=db.example.org dbname=shop user=sluice\"",
-			reason ? (int)strcspn(reason, "\n") : 0, reason ? reason : "");
-	PQconninfoFree(options);
-	PQfreemem(reason);
-	return r;
-}
 
 static int postgres_check(struct sl_context *ctx, const void *shared)
 {

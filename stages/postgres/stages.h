@@ -5,6 +5,6 @@
 
 #include <sluice/stage.h>
 
-extern const struct sl_stage postgres_sink;
+extern const struct sl_stage postgres_source, postgres_sink;
 
 #endif
