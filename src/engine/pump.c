@@ -30,7 +30,8 @@
 #define TICK (100 * NSEC_PER_MSEC)
 #define WORK_TARGET (20 * NSEC_PER_MSEC) /* of work in one batch */
 #define BATCH_BYTES_MAX (256u << 10)
-#define CUTS_AHEAD 2 /* cuts that a source makes before the first is taken */
+#define RATE_SLICE (50 * NSEC_PER_MSEC) /* of what a source may read, in one cut */
+#define CUTS_AHEAD 2                    /* cuts that a source makes before the first is taken */
 #define EXPIRE_ROUNDS 3
 
 struct pump {
@@ -443,6 +444,15 @@ static void give(struct pump *pump, struct job *job)
 	crew_give(&pump->crew, job);
 }
 
+/* A cut is paid for when the next one is begun: so it is as small as the source's `rate` is. */
+static uint32_t rate_wish(const struct pump *pump)
+{
+	int64_t rate_ns = pump->host->stage->rate_ns;
+	int64_t wish = rate_ns > 0 ? RATE_SLICE / rate_ns : UINT32_MAX;
+
+	return wish < 1 ? 1 : wish > UINT32_MAX ? UINT32_MAX : (uint32_t)wish;
+}
+
 static void give_cut(struct pump *pump)
 {
 	struct job *job = calloc(1, sizeof(*job));
@@ -457,6 +467,8 @@ static void give_cut(struct pump *pump)
 		if (wish < job->want)
 			job->want = wish;
 	}
+	if (job->want > rate_wish(pump))
+		job->want = rate_wish(pump);
 	job->size_max = share < BATCH_BYTES_MAX ? share : BATCH_BYTES_MAX;
 	job->bytes = job->size_max;
 	if (job->is_repeat) {

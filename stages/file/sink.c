@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "codec_options.h"
+#include "inputs.h"
 #include "writer.h"
 
 #define INSTANCE "{instance}"
@@ -114,9 +115,9 @@ static int file_open(struct sl_context *ctx, void *shared)
 	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
 }
 
-/* --- the mark: [what the encoder knows, length, device, inode] -------------------------------------- */
+/* --- the mark: [what the encoder knows, length, device, inode, hash of what stands before the length] -------------------------------------- */
 
-#define MARK_FIELDS 4
+#define MARK_FIELDS 5
 
 /* What was written is whole up to here: a successor cuts the file to this length and goes on. */
 static int remember(struct sl_context *ctx, const struct shared *o, struct worker *w)
@@ -135,6 +136,7 @@ static int remember(struct sl_context *ctx, const struct shared *o, struct worke
 	sl_put_uint(&w->mark, (uint64_t)st.st_size);
 	sl_put_uint(&w->mark, st.st_dev);
 	sl_put_uint(&w->mark, st.st_ino);
+	sl_put_uint(&w->mark, input_mark(w->fd, (uint64_t)st.st_size));
 	r = sl_record_done(&w->mark);
 	if (r == 0)
 		sl_remember(ctx, w->mark.data, w->mark.mark);
@@ -149,24 +151,36 @@ static int no_mark(struct sl_context *ctx, const struct shared *o)
 		o->part);
 }
 
-static bool is_file(int fd, uint64_t device, uint64_t inode)
+/* What a mark says of the file. */
+struct place {
+	uint64_t length, device, inode, hash;
+};
+
+/*
+ * The very file; or one with the same before the length: after a power cut it may have been written anew, and after any start of the machine the
+ * number of its device may be another.
+ */
+static bool is_file(int fd, const struct place *place)
 {
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && st.st_dev == device && st.st_ino == inode;
+	if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size < place->length)
+		return false;
+	return (st.st_dev == place->device && st.st_ino == place->inode) ||
+	       (place->hash != 0 && input_mark(fd, place->length) == place->hash);
 }
 
 /* The predecessor's file, or the target when it had that name already; w->fd. */
-static int open_again(struct shared *o, struct worker *w, uint64_t device, uint64_t inode)
+static int open_again(struct shared *o, struct worker *w, const struct place *place)
 {
-	w->fd = open(o->part, O_WRONLY | O_CLOEXEC | (o->append ? O_APPEND : 0));
-	if (is_file(w->fd, device, inode))
+	w->fd = open(o->part, O_RDWR | O_CLOEXEC | (o->append ? O_APPEND : 0));
+	if (is_file(w->fd, place))
 		return 0;
 	if (w->fd >= 0)
 		(void)close(w->fd);
-	w->fd = open(o->target, O_WRONLY | O_CLOEXEC);
+	w->fd = open(o->target, O_RDWR | O_CLOEXEC);
 	w->is_published = true;
-	return is_file(w->fd, device, inode) ? 0 : -EIO;
+	return is_file(w->fd, place) ? 0 : -EIO;
 }
 
 static int begin(struct sl_context *ctx, struct shared *o, struct worker *w)
@@ -175,7 +189,7 @@ static int begin(struct sl_context *ctx, struct shared *o, struct worker *w)
 	int r;
 
 	w->fd = open(
-		o->part, O_WRONLY | O_CREAT | O_CLOEXEC | (o->append ? O_APPEND : O_TRUNC), 0666);
+		o->part, O_RDWR | O_CREAT | O_CLOEXEC | (o->append ? O_APPEND : O_TRUNC), 0666);
 	if (w->fd < 0)
 		return sl_error(
 			ctx, -errno, "cannot write %s: %s", o->part, strerrordesc_np(errno));
@@ -192,17 +206,17 @@ static int go_on(
 {
 	struct sl_value fields[MARK_FIELDS], key;
 	struct sl_cursor c = sl_walk((struct sl_value){ .data = data, .size = size });
-	uint64_t length, device, inode;
+	struct place place;
 	int r;
 
 	for (int i = 0; i < MARK_FIELDS; i++)
 		if (!sl_next(&c, &key, &fields[i]))
 			return no_mark(ctx, o);
-	if (!sl_get_uint(fields[1], &length) || !sl_get_uint(fields[2], &device) ||
-		!sl_get_uint(fields[3], &inode))
+	if (!sl_get_uint(fields[1], &place.length) || !sl_get_uint(fields[2], &place.device) ||
+		!sl_get_uint(fields[3], &place.inode) || !sl_get_uint(fields[4], &place.hash))
 		return no_mark(ctx, o);
-	if (open_again(o, w, device, inode) < 0) {
-		if (length > 0 || (o->append && access(o->part, F_OK) == 0))
+	if (open_again(o, w, &place) < 0) {
+		if (place.length > 0 || (o->append && access(o->part, F_OK) == 0))
 			return no_mark(ctx, o);
 		/* It was begun right before a power cut, and its name did not last. */
 		if (w->fd >= 0)
@@ -210,16 +224,16 @@ static int go_on(
 		w->is_published = false;
 		return begin(ctx, o, w);
 	}
-	o->resolved.no_header = o->resolved.no_header || (o->append && length > 0);
+	o->resolved.no_header = o->resolved.no_header || (o->append && place.length > 0);
 	w->encoder = sl_encoder_new(&o->resolved, w->fd, &r);
 	if (!w->encoder)
 		return r;
 	r = sl_encoder_restore(w->encoder, fields[0]);
-	w->length = length;
+	w->length = place.length;
 	if (r < 0 || w->is_published)
 		return r == -EINVAL ? no_mark(ctx, o) : r;
-	w->has_data = length > 0;
-	if (ftruncate(w->fd, (off_t)length) < 0 || lseek(w->fd, 0, SEEK_END) < 0)
+	w->has_data = place.length > 0;
+	if (ftruncate(w->fd, (off_t)place.length) < 0 || lseek(w->fd, 0, SEEK_END) < 0)
 		return sl_error(ctx, -errno, "cannot cut %s: %s", o->part, strerrordesc_np(errno));
 	return 0;
 }
@@ -258,7 +272,7 @@ static int copy_begin(int from, int to, uint64_t length)
 static int take_back(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
 	int from = open(o->target, O_RDONLY | O_CLOEXEC);
-	int to = open(o->part, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	int to = open(o->part, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
 	int r = 0;
 
 	/* The encoder goes on with the number of the descriptor that it has. */
