@@ -32,7 +32,7 @@ struct child {
 	bool has_paused;         /* this process, of a source: all that it read is settled */
 	bool said_final;         /* FAILED: restarting would not help */
 	int error;               /* FAILED: positive errno; 0: none */
-	int64_t full_said_ns;    /* when it was said that its disk is full */
+	int64_t full_said_ns;    /* when it was said what it waits for */
 	char reason[1024];       /* FAILED: its text; or why we killed it */
 	char line[LOG_LINE_MAX]; /* of stderr, incomplete */
 	size_t line_size;

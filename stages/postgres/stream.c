@@ -38,6 +38,7 @@ static int describe_column(struct sl_context *ctx, PGconn *conn, const PGresult 
 	int r = find_element(ctx, conn, oid, &element);
 
 	column->name = strdup(PQfname(result, i));
+	column->name_size = strlen(PQfname(result, i));
 	column->is_array = element != 0;
 	column->type = field_type_of(element ? element : oid, numeric_is_float);
 	return r == 0 && !column->name ? -ENOMEM : r;
@@ -199,7 +200,7 @@ int stream_take(struct stream *stream, struct sl_writer *out)
 		size_t size;
 
 		at = next_field(at, &size);
-		sl_put_cstr(out, stream->columns[i].name);
+		sl_put_str(out, stream->columns[i].name, stream->columns[i].name_size);
 		r = put_field(out, &stream->columns[i], text, size);
 	}
 	PQfreemem(stream->line);

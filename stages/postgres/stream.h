@@ -11,6 +11,7 @@
 
 struct stream_column {
 	char *name;
+	size_t name_size;
 	enum field_type type;
 	bool is_array;
 };

@@ -7,6 +7,9 @@ import shutil
 import socket
 import subprocess
 
+import pytest
+
+import pg
 from conftest import ROOT, children, finish, wait_for
 
 EXAMPLES = ROOT / "etc/pipelines"
@@ -76,6 +79,21 @@ def test_pictures_one_of_them_broken(place):
     assert code == 3, err
     assert "refused: convert ended with exit status 1: convert" in err
     assert [json.loads(line)["value"] for line in open(place.path / "thumbnails.ndjson")] == ["good.png"]
+
+
+@pytest.mark.skipif(not pg.PROGRAMS, reason="no PostgreSQL server here: install postgresql")
+def test_postgres(place):
+    """Twice: the second time a row is mended."""
+    rows = [line.rstrip("\n").split("\t", 2) for line in open("/usr/share/zoneinfo/zone1970.tab") if not line.startswith("#")]
+    server = pg.Server("fsync = off")
+    try:
+        place.env["PG_CONNECTION"] = server.connection
+        run_example(place, "postgres")
+        server.psql("UPDATE zones SET countries = 'XX' WHERE zone LIKE 'Europe/%'")
+        run_example(place, "postgres")
+        assert sorted(map(tuple, server.ask("SELECT countries, position, zone FROM zones"))) == sorted(map(tuple, rows))
+    finally:
+        server.close()
 
 
 def test_syslog(place):

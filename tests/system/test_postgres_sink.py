@@ -2,13 +2,16 @@
 """The sink `postgres`, with a real server: rows as they should be, each exactly once, whoever dies, the server too."""
 import json
 import random
+import subprocess
 import threading
 import time
 
 import pytest
 
 import pg
-from conftest import children, finish, kill_some, wait_for
+import power
+import storm
+from conftest import Place, children, finish, kill_some, wait_for
 
 pytestmark = pytest.mark.skipif(not pg.PROGRAMS, reason="no PostgreSQL server here: install postgresql")
 HARDY = 'restart = 1000000; restart_within = "100ms"; backoff = "2ms";'
@@ -274,6 +277,26 @@ def test_the_server_is_away_for_longer(place, own_server):
     code, _, err = place.sluice("run", "p.conf")
     assert code == 0, err
     check(own_server, 5000)
+
+
+def test_power_cuts(server):
+    """The machine of the pipeline loses what was not synced; the server, elsewhere, knows more than it: rows are there once all the same."""
+    disk = power.Disk()
+    place = Place(disk.folder / "place")
+    try:
+        place.path.mkdir()
+        storm.write_input(place, 20000)
+        place.write("p.conf", f"""sync_interval = "100ms"; stages = {{
+          read = {{ source = "file"; path = "in-*.ndjson"; rate = "8000/s"; {HARDY} }};
+          save = {{ sink = "postgres"; from = "read"; connection = "{server.connection}"; table = "orders"; create = true; processes = 2; {HARDY} }};
+        }};""")
+        subprocess.run(["sync", "-f", disk.folder], check=True)
+        done, _ = power.run_with_cuts(place, disk, 5, random.Random(6))
+        assert done > 1
+        check(server, 20000)
+    finally:
+        place.close()
+        disk.close()
 
 
 def test_it_waits_for_who_has_locked_the_table(place, server):

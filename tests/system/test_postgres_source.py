@@ -25,7 +25,7 @@ def output(place):
 
 TYPES = """CREATE TABLE orders (id int PRIMARY KEY, b bool, i2 int2, i8 int8, f4 float4, f8 float8, num numeric, t text, v varchar(9), raw bytea,
     tz timestamptz, ts timestamp, d date, j json, jb jsonb, ints int[], grid int[][], texts text[], jbs jsonb[], raws bytea[], tss timestamp[], u uuid)"""
-ROW = r"""INSERT INTO orders VALUES (1, true, -5, 9223372036854775807, 0.1, 1e300, 12345678901234567890.0123456789, E'tab\t nl\n cr\r \\ \\N é😀 \b\f\v',
+ROW = r"""INSERT INTO orders VALUES (1, true, -5, 9223372036854775807, 0.1, 1e300, 12345678901234567890.0123456789, E'tab\t nl\n cr\r \\ \\N é😀 \b\f\x0b',
     '12345', '\x00ff5c0a', '2024-02-29 12:00:00.5+02', '2024-02-29 12:00:00', '2024-02-29', '{"a":[1,null,"x\\\"y\n"]}', '"text"',
     '{1,NULL,-3}', '{{1,2},{3,4}}', ARRAY['a,b', E'c"d\\e', '', 'NULL', NULL, '{}', 'x y'], ARRAY['{"k": "v\""}', '1']::jsonb[],
     ARRAY['\x6162'::bytea], ARRAY['2024-02-29 12:00:00'::timestamp], '123e4567-e89b-12d3-a456-426614174000'),
