@@ -29,6 +29,7 @@ libstages_a_SOURCES = \
 	stages/file/tail_read.c \
 	stages/file/watch.c stages/file/watch.h \
 	stages/file/writer.c stages/file/writer.h \
+	stages/filter/filter.c \
 	stages/http/address.c stages/http/address.h \
 	stages/http/client.c stages/http/client.h \
 	stages/http/pointer.c stages/http/pointer.h \
@@ -57,7 +58,10 @@ libstages_a_SOURCES = \
 	stages/spill/source.c \
 	stages/spill/store.c stages/spill/store.h \
 	stages/spill/tidy.c \
+	stages/sql/conditions.c stages/sql/conditions.h \
 	stages/sql/input.c stages/sql/input.h \
+	stages/sql/names.c stages/sql/names.h \
+	stages/sql/sandbox.c stages/sql/sandbox.h \
 	stages/sql/sql.c \
 	stages/sqlite/sink.c \
 	stages/sqlite/statement.c stages/sqlite/statement.h \
@@ -69,6 +73,7 @@ EXTRA_DIST += \
 	stages/exec/README.md \
 	stages/fault/README.md \
 	stages/file/README.md \
+	stages/filter/README.md \
 	stages/http/README.md \
 	stages/inline/README.md \
 	stages/listen/README.md \

@@ -469,14 +469,22 @@ int input_new(sqlite3 *db, struct input **ret_input)
 	return 0;
 }
 
-int input_declare(struct input *input)
+static int execute(sqlite3 *db, const char *format, const char *table)
 {
-	if (input->is_created &&
-		sqlite3_exec(input->db, "DROP TABLE temp.input", NULL, NULL, NULL) != SQLITE_OK)
+	char *text = sqlite3_mprintf(format, table);
+	int r = text && sqlite3_exec(db, text, NULL, NULL, NULL) == SQLITE_OK ? 0 : -EIO;
+
+	sqlite3_free(text);
+	return r;
+}
+
+int input_declare(struct input *input, const char *table)
+{
+	if (input->is_created && execute(input->db, "DROP TABLE temp.\"%w\"", table) < 0)
 		return -EIO;
 	input->is_created =
-		sqlite3_exec(input->db, "CREATE VIRTUAL TABLE temp.input USING sluice_input", NULL,
-			NULL, NULL) == SQLITE_OK;
+		execute(input->db, "CREATE VIRTUAL TABLE temp.\"%w\" USING sluice_input", table) ==
+		0;
 	return input->is_created ? 0 : -EIO;
 }
 

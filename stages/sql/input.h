@@ -25,8 +25,8 @@ void input_free(struct input *input); /* after the connection is closed */
 /* Adds a column. 1; 0: it is there (SQL's names know no case); -ENOMEM. */
 int input_add_column(struct input *input, const char *name, size_t size);
 void input_forget_columns(struct input *input);
-/* (Re)creates the table with the columns there are. 0 or -EIO (sqlite3_errmsg). No statement may be open. */
-int input_declare(struct input *input);
+/* (Re)creates the table, always by the same name, with the columns there are. 0 or -EIO (sqlite3_errmsg). No statement may be open. */
+int input_declare(struct input *input, const char *table);
 /* The index of the column, or -1. */
 int input_column(const struct input *input, const char *name);
 

@@ -18,11 +18,8 @@
 #include <msgpuck.h>
 #include <sqlite3.h>
 
-#include "input.h"
-
-#define COLUMNS_TRIED_MAX 1000
-#define PROGRESS_OPS 10000
-#define LENGTH_MAX (64 << 20)
+#include "names.h"
+#include "sandbox.h"
 
 struct shared {
 	const char *query;
@@ -40,8 +37,7 @@ struct output {
 
 struct worker {
 	struct sl_context *ctx;
-	sqlite3 *db;
-	struct input *input;
+	struct sandbox box;
 	sqlite3_stmt *stmt;
 	struct output *outputs;
 	int output_count;
@@ -50,62 +46,7 @@ struct worker {
 	bool is_compound; /* UNION and the like: a column of the result is not one of `input` */
 	bool is_scan;
 	bool is_bare; /* one column named `value`: bare values come out */
-	bool reads_input;
-	bool timed_out;
-	int64_t deadline;
 };
-
-/* --- what a query may do ------------------------------------------------------------------------ */
-
-static int authorize(
-	void *user, int action, const char *a, const char *b, const char *c, const char *d)
-{
-	struct worker *w = user;
-
-	(void)c;
-	(void)d;
-	switch (action) {
-	case SQLITE_READ:
-		if (a && strcmp(a, "input") == 0)
-			w->reads_input = true;
-		return SQLITE_OK;
-	case SQLITE_SELECT:
-	case SQLITE_RECURSIVE:
-		return SQLITE_OK;
-	case SQLITE_FUNCTION:
-		return b && strcmp(b, "load_extension") == 0 ? SQLITE_DENY : SQLITE_OK;
-	default:
-		return SQLITE_DENY;
-	}
-}
-
-static int on_progress(void *user)
-{
-	struct worker *w = user;
-
-	w->timed_out = w->deadline > 0 && sl_now() > w->deadline;
-	return w->timed_out;
-}
-
-static int open_database(struct worker *w)
-{
-	int r = sqlite3_open_v2(":memory:", &w->db,
-		SQLITE_OPEN_READWRITE | SQLITE_OPEN_MEMORY | SQLITE_OPEN_NOMUTEX, NULL);
-
-	if (r != SQLITE_OK)
-		return -ENOMEM;
-	/* A misspelt "column" must be an error, not a string. */
-	(void)sqlite3_db_config(w->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
-	(void)sqlite3_db_config(w->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
-	(void)sqlite3_limit(w->db, SQLITE_LIMIT_LENGTH, LENGTH_MAX);
-	(void)sqlite3_limit(w->db, SQLITE_LIMIT_ATTACHED, 0);
-	(void)sqlite3_exec(w->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL);
-	/* Table-valued functions declare their columns when first used, which the authorizer would forbid. */
-	(void)sqlite3_exec(
-		w->db, "SELECT 1 FROM json_each('[]'), json_tree('[]')", NULL, NULL, NULL);
-	sqlite3_progress_handler(w->db, PROGRESS_OPS, on_progress, w);
-	return input_new(w->db, &w->input);
-}
 
 /* --- preparing ---------------------------------------------------------------------------------- */
 
@@ -125,28 +66,6 @@ static void forget_statement(struct worker *w)
 	free_outputs(w);
 }
 
-/* "no such column: t.name" -> name; false for any other message. */
-static bool missing_column(const char *message, char *name, size_t size)
-{
-	static const char begin[] = "no such column: ";
-	const char *found = strstr(message, begin);
-	const char *dot, *end;
-
-	if (!found)
-		return false;
-	found += sizeof(begin) - 1;
-	end = strstr(found, " - should this be");
-	end = end ? end : found + strlen(found);
-	dot = memrchr(found, '.', (size_t)(end - found));
-	found = dot ? dot + 1 : found;
-	if (end - found >= 2 && *found == '"' && end[-1] == '"') {
-		found++;
-		end--;
-	}
-	(void)snprintf(name, size, "%.*s", (int)(end - found), found);
-	return end > found;
-}
-
 static bool is_blank(const char *text)
 {
 	while (isspace((unsigned char)*text) || *text == ';')
@@ -154,170 +73,22 @@ static bool is_blank(const char *text)
 	return *text == '\0';
 }
 
-/* SQLite's message, and where in the query. */
-static int bad_query(struct worker *w, const char *query)
+/* Says why the query could not be prepared: SQLite's message, and where in the query. Returns `error`. */
+static int bad_query(struct worker *w, const char *query, int error)
 {
-	int at = sqlite3_error_offset(w->db);
+	int at = sqlite3_error_offset(w->box.db);
 
+	if (error == -EIO)
+		return sl_error(w->ctx, error, "sql: cannot make the table of records: %s",
+			sqlite3_errmsg(w->box.db));
+	if (error == -E2BIG)
+		return sl_error(w->ctx, -EINVAL, "`query`: too many columns");
+	if (error != -EINVAL)
+		return error;
 	if (at >= 0 && (size_t)at < strlen(query))
-		return sl_error(w->ctx, -EINVAL, "`query`: %s, at: %.60s", sqlite3_errmsg(w->db),
-			query + at);
-	return sl_error(w->ctx, -EINVAL, "`query`: %s", sqlite3_errmsg(w->db));
-}
-
-static int declare(struct worker *w)
-{
-	int r;
-
-	(void)sqlite3_set_authorizer(w->db, NULL, NULL);
-	r = input_declare(w->input);
-	(void)sqlite3_set_authorizer(w->db, authorize, w);
-	return r < 0 ? sl_error(w->ctx, r, "sql: cannot make the table of records: %s",
-			       sqlite3_errmsg(w->db))
-		     : 0;
-}
-
-/* The end of a quoted name or string that begins at `at`. */
-static const char *skip_quoted(const char *at)
-{
-	char end = *at == '[' ? ']' : *at;
-
-	for (at++; *at; at++) {
-		if (*at == end && (end == ']' || at[1] != end))
-			return at + 1;
-		at += *at == end;
-	}
-	return at;
-}
-
-static bool is_name(char c)
-{
-	return isalnum((unsigned char)c) || c == '_' || c == '$' || (unsigned char)c >= 0x80;
-}
-
-static const char *skip_comment(const char *at)
-{
-	const char *end = at[1] == '-' ? strchr(at, '\n') : strstr(at + 2, "*/");
-
-	return !end ? at + strlen(at) : end + (at[1] == '-' ? 1 : 2);
-}
-
-#define ALIASES_MAX 64
-
-/* A walk over the words of a query. */
-struct scan {
-	const char *alias[ALIASES_MAX]; /* AS ...: begin, and size */
-	size_t alias_size[ALIASES_MAX];
-	unsigned aliases;
-	bool is_alias; /* the word before was AS */
-	bool is_tail;  /* behind GROUP BY, HAVING, ORDER BY, where an alias may be meant */
-	bool is_compound;
-};
-
-static bool is_word(const char *at, const char *end, const char *word)
-{
-	return (size_t)(end - at) == strlen(word) && strncasecmp(at, word, strlen(word)) == 0;
-}
-
-static bool is_known_alias(const struct scan *scan, const char *at, const char *end)
-{
-	for (unsigned i = 0; i < scan->aliases; i++)
-		if (scan->alias_size[i] == (size_t)(end - at) &&
-			strncasecmp(scan->alias[i], at, scan->alias_size[i]) == 0)
-			return true;
-	return false;
-}
-
-static void take_word(struct scan *scan, const char *at, const char *end)
-{
-	if (scan->is_alias && scan->aliases < ALIASES_MAX) {
-		scan->alias[scan->aliases] = at;
-		scan->alias_size[scan->aliases++] = (size_t)(end - at);
-	}
-	if (is_word(at, end, "GROUP") || is_word(at, end, "ORDER") || is_word(at, end, "HAVING"))
-		scan->is_tail = true;
-	if (is_word(at, end, "SELECT"))
-		scan->is_tail = false;
-	if (is_word(at, end, "UNION") || is_word(at, end, "INTERSECT") ||
-		is_word(at, end, "EXCEPT"))
-		scan->is_compound = true;
-}
-
-/* One word of the query, as a column if it could be one: no keyword, no function, no alias. */
-static int add_word(struct worker *w, struct scan *scan, const char *at, const char *end)
-{
-	bool is_quoted = *at == '"' || *at == '[' || *at == '`';
-	bool was_alias = scan->is_alias;
-	const char *behind = end;
-
-	take_word(scan, at, end);
-	scan->is_alias = is_word(at, end, "AS");
-	while (isspace((unsigned char)*behind))
-		behind++;
-	if (was_alias || isdigit((unsigned char)*at) || (!is_quoted && *behind == '('))
-		return 0;
-	if (scan->is_tail && is_known_alias(scan, at, end))
-		return 0;
-	if (is_quoted)
-		return input_add_column(w->input, at + 1, (size_t)(end - at) - 2);
-	return sqlite3_keyword_check(at, (int)(end - at)) || is_word(at, end, "TRUE") ||
-			       is_word(at, end, "FALSE")
-		       ? 0
-		       : input_add_column(w->input, at, (size_t)(end - at));
-}
-
-/*
- * Whatever the query names may be a field of a record. Were it not a column from the beginning, SQLite could find the name in
- * another table (json_each has an `id`), and give that without a word.
- */
-static int add_named_columns(struct worker *w, const char *query)
-{
-	struct scan scan = { 0 };
-	int r = 0;
-
-	for (const char *at = query; *at && r >= 0;) {
-		const char *end = at + 1;
-
-		if ((at[0] == '-' && at[1] == '-') || (at[0] == '/' && at[1] == '*')) {
-			end = skip_comment(at);
-		} else if (strchr("\"[`", *at)) {
-			end = skip_quoted(at);
-			r = add_word(w, &scan, at, end);
-		} else if (*at == '\'') {
-			end = skip_quoted(at);
-		} else if (is_name(*at)) {
-			while (is_name(*end))
-				end++;
-			r = add_word(w, &scan, at, end);
-		}
-		at = end;
-	}
-	w->is_compound = scan.is_compound;
-	return r < 0 ? r : 0;
-}
-
-/* Prepares; a column that no record has had so far is added, and then is NULL. */
-static int prepare_columns(struct worker *w, const char *query, const char **ret_tail)
-{
-	char before[256] = "", name[256];
-	int r;
-
-	for (int i = 0; i < COLUMNS_TRIED_MAX; i++) {
-		r = declare(w);
-		if (r < 0)
-			return r;
-		w->reads_input = false;
-		if (sqlite3_prepare_v2(w->db, query, -1, &w->stmt, ret_tail) == SQLITE_OK)
-			return 0;
-		if (!missing_column(sqlite3_errmsg(w->db), name, sizeof(name)) ||
-			strcmp(name, before) == 0)
-			return bad_query(w, query);
-		memcpy(before, name, sizeof(before));
-		r = input_add_column(w->input, name, strlen(name));
-		if (r <= 0)
-			return r < 0 ? r : bad_query(w, query);
-	}
-	return sl_error(w->ctx, -EINVAL, "`query`: more than %d columns", COLUMNS_TRIED_MAX);
+		return sl_error(w->ctx, -EINVAL, "`query`: %s, at: %.60s",
+			sqlite3_errmsg(w->box.db), query + at);
+	return sl_error(w->ctx, -EINVAL, "`query`: %s", sqlite3_errmsg(w->box.db));
 }
 
 /* Does every output row belong to the row at which the one cursor stands? Asked of the program that SQLite made. */
@@ -330,7 +101,7 @@ static bool find_scan(struct worker *w, const char *query)
 	sqlite3_stmt *stmt = NULL;
 	bool is_scan = !w->is_compound;
 
-	if (!is_scan || !text || sqlite3_prepare_v2(w->db, text, -1, &stmt, NULL) != SQLITE_OK)
+	if (!is_scan || !text || sqlite3_prepare_v2(w->box.db, text, -1, &stmt, NULL) != SQLITE_OK)
 		is_scan = false;
 	while (is_scan && sqlite3_step(stmt) == SQLITE_ROW) {
 		const char *op = (const char *)sqlite3_column_text(stmt, 1);
@@ -357,7 +128,7 @@ static int describe_output(struct worker *w, int i)
 		return -ENOMEM;
 	output->key_size = (size_t)(mp_encode_str(output->key, name, size) - output->key);
 	output->field = !w->is_compound && table && origin && strcmp(table, "input") == 0
-				? input_column(w->input, origin)
+				? input_column(w->box.input, origin)
 				: -1;
 	output->is_mark = origin && strcmp(origin, INPUT_ANY) == 0;
 	w->wants_all = w->wants_all || output->is_mark;
@@ -387,9 +158,9 @@ static int prepare(struct worker *w, const char *query)
 	int r;
 
 	forget_statement(w);
-	r = prepare_columns(w, query, &tail);
+	r = sandbox_prepare(&w->box, query, &w->stmt, &tail);
 	if (r < 0)
-		return r;
+		return bad_query(w, query, r);
 	if (!w->stmt)
 		return sl_error(w->ctx, -EINVAL,
 			"`query` is empty: write for instance SELECT * FROM input");
@@ -448,7 +219,7 @@ static struct sl_value plain_field(const struct worker *w, const struct output *
 {
 	if (!w->is_scan || output->field < 0)
 		return (struct sl_value){ 0 };
-	return input_field(w->input, output->field);
+	return input_field(w->box.input, output->field);
 }
 
 static void put_key(struct sl_writer *out, const struct output *output)
@@ -461,8 +232,8 @@ static bool is_left_out(const struct worker *w, const struct output *output)
 {
 	if (output->is_mark || !w->wants_all || output->field < 0)
 		return output->is_mark;
-	return w->is_scan ? !input_field(w->input, output->field).data
-			  : !input_has_seen(w->input, output->field);
+	return w->is_scan ? !input_field(w->box.input, output->field).data
+			  : !input_has_seen(w->box.input, output->field);
 }
 
 static int put_row(struct worker *w, struct sl_writer *out)
@@ -495,10 +266,10 @@ static void find_common(struct worker *w, const struct sl_batch *in)
 {
 	if (w->is_scan)
 		return;
-	input_set(w->input, in, 0, sl_batch_count(in));
+	input_set(w->box.input, in, 0, sl_batch_count(in));
 	for (int i = 0; i < w->output_count; i++)
 		w->outputs[i].common = w->outputs[i].field >= 0
-					       ? input_common(w->input, w->outputs[i].field)
+					       ? input_common(w->box.input, w->outputs[i].field)
 					       : INPUT_MIXED;
 }
 
@@ -510,11 +281,11 @@ static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first,
 	uint32_t records = out->count;
 	int r, status;
 
-	input_set(w->input, in, first, count);
+	input_set(w->box.input, in, first, count);
 	do {
 		status = sqlite3_step(w->stmt);
 		/* A second cursor: rows do not belong to one record any more. */
-		if (w->is_scan && input_opened(w->input) > 1) {
+		if (w->is_scan && input_opened(w->box.input) > 1) {
 			w->is_scan = false;
 			(void)sqlite3_reset(w->stmt);
 			out->size = out->mark = mark;
@@ -537,7 +308,8 @@ static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first,
 static const char *take_reason(struct worker *w, char *text, size_t size)
 {
 	(void)snprintf(text, size, "%s",
-		w->timed_out ? "the query took longer than `timeout`" : sqlite3_errmsg(w->db));
+		w->box.timed_out ? "the query took longer than `timeout`"
+				 : sqlite3_errmsg(w->box.db));
 	(void)sqlite3_reset(w->stmt);
 	return text;
 }
@@ -552,7 +324,7 @@ static int64_t run_single(
 	for (uint32_t i = 0; i < sl_batch_count(in); i++) {
 		int r;
 
-		w->deadline = sl_now() + o->timeout_ns;
+		w->box.deadline = sl_now() + o->timeout_ns;
 		r = run_rows(w, in, i, 1, out);
 		if (r == -EINVAL)
 			(void)sl_reject(w->ctx, NULL, sl_batch_record(in, i), "sql: %s",
@@ -584,9 +356,10 @@ static int learn_columns(struct worker *w, const struct shared *o, const struct 
 		return 0;
 	/* The first records decide in which order `*` gives the fields. */
 	if (!w->has_learned)
-		input_forget_columns(w->input);
-	learned = input_learn(w->input, in);
-	if (learned > 0 && !w->has_learned && add_named_columns(w, o->query) < 0)
+		input_forget_columns(w->box.input);
+	learned = input_learn(w->box.input, in);
+	if (learned > 0 && !w->has_learned &&
+		names_add(w->box.input, o->query, &w->is_compound) < 0)
 		return -ENOMEM;
 	w->has_learned = true;
 	return learned > 0 ? prepare(w, o->query) : learned;
@@ -604,14 +377,14 @@ static int64_t sql_transform(struct sl_context *ctx, void *shared, void *worker,
 	if (r < 0)
 		return r;
 	find_common(w, in);
-	w->timed_out = false;
-	w->deadline = sl_now() + o->timeout_ns;
+	w->box.timed_out = false;
+	w->box.deadline = sl_now() + o->timeout_ns;
 	r = run_rows(w, in, 0, sl_batch_count(in), out[0]);
 	if (r == 0)
 		return sl_batch_count(in);
 	if (r != -EINVAL)
 		return r;
-	if (!w->is_scan || w->timed_out)
+	if (!w->is_scan || w->box.timed_out)
 		return reject_all(w, in);
 	(void)sqlite3_reset(w->stmt);
 	return run_single(w, o, in, out[0]);
@@ -626,8 +399,7 @@ static void sql_stop(struct sl_context *ctx, void *shared, void *worker)
 	(void)ctx;
 	(void)shared;
 	forget_statement(w);
-	(void)sqlite3_close(w->db);
-	input_free(w->input);
+	sandbox_close(&w->box);
 }
 
 static int sql_start(struct sl_context *ctx, void *shared, void *worker)
@@ -637,9 +409,10 @@ static int sql_start(struct sl_context *ctx, void *shared, void *worker)
 	int r;
 
 	w->ctx = ctx;
-	r = open_database(w);
+	w->box.table = "input";
+	r = sandbox_open(&w->box);
 	if (r == 0)
-		r = add_named_columns(w, o->query);
+		r = names_add(w->box.input, o->query, &w->is_compound);
 	return r < 0 ? r : prepare(w, o->query);
 }
 
@@ -648,7 +421,7 @@ static int sql_check(struct sl_context *ctx, const void *shared)
 	struct worker w = { 0 };
 	int r = sql_start(ctx, (void *)shared, &w);
 
-	if (r == 0 && !w.reads_input &&
+	if (r == 0 && !w.box.reads_input &&
 		!strcasestr(((const struct shared *)shared)->query, "input"))
 		r = sl_error(ctx, -EINVAL, "`query` reads no records: SELECT ... FROM input");
 	sql_stop(ctx, NULL, &w);

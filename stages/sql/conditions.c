@@ -1,0 +1,268 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * See conditions.h. The table of records has a name that nobody writes, and `input` is its alias: a condition can say input.amount, but a SELECT
+ * in it finds no table `input`, so that what holds for a record never depends on its batch.
+ */
+#include "conditions.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "names.h"
+
+#define TABLE "sluice:records"
+#define FROM "FROM \"" TABLE "\" AS input"
+#define HEAD "SELECT 1 " FROM " WHERE ("
+
+/* --- preparing ---------------------------------------------------------------------------------- */
+
+/* "`where`", "`routes`: big" */
+static void print_name(const struct conditions *c, uint32_t i, char *text, size_t size)
+{
+	if (c->names)
+		(void)snprintf(text, size, "`%s`: %s", c->option, c->names[i]);
+	else
+		(void)snprintf(text, size, "`%s`", c->option);
+}
+
+static int bad_expression(const struct conditions *c, uint32_t i, const char *expression, int error)
+{
+	const char *message = sqlite3_errmsg(c->box.db);
+	int at = sqlite3_error_offset(c->box.db) - (int)strlen(HEAD);
+	int size = (int)strcspn(
+		message, "\n"); /* a string that never ends takes in what stands behind */
+	char name[96];
+
+	print_name(c, i, name, sizeof(name));
+	if (error == -E2BIG)
+		return sl_error(c->ctx, -EINVAL, "%s: too many fields", name);
+	if (error != -EINVAL && error != -EIO)
+		return error;
+	if (strcmp(message, "no such table: input") == 0)
+		return sl_error(c->ctx, error,
+			"%s: a condition sees one record, so there is no table `input`: write only "
+			"what stands behind WHERE, or use the transform \"sql\"",
+			name);
+	if (at >= (int)strlen(expression))
+		return sl_error(c->ctx, error, "%s: it ends too early: %.60s", name, expression);
+	if (at >= 0)
+		return sl_error(
+			c->ctx, error, "%s: %.*s, at: %.60s", name, size, message, expression + at);
+	return sl_error(c->ctx, error, "%s: %.*s: %.60s", name, size, message, expression);
+}
+
+static bool is_blank(const char *text)
+{
+	return text[strspn(text, " \t\r\n")] == '\0';
+}
+
+/* Alone, behind WHERE, where SQLite allows no aggregates; its place in a message is its own then, too. */
+static int check_expression(struct conditions *c, uint32_t i, const char *expression)
+{
+	char name[96];
+	char *query;
+	int r;
+
+	print_name(c, i, name, sizeof(name));
+	if (is_blank(expression))
+		return sl_error(c->ctx, -EINVAL,
+			"%s is empty: write an expression, for instance amount > 0", name);
+	query = sqlite3_mprintf(HEAD "%s\n)", expression);
+	if (!query)
+		return -ENOMEM;
+	r = sandbox_prepare(&c->box, query, &c->stmt, NULL);
+	if (r < 0)
+		r = bad_expression(c, i, expression, r);
+	(void)sqlite3_finalize(c->stmt);
+	c->stmt = NULL;
+	sqlite3_free(query);
+	return r;
+}
+
+/* Each a column; or the index of the first that is true in one, where SQLite looks at no more than it must. */
+static char *make_query(const struct conditions *c, const char *const *expressions)
+{
+	sqlite3_str *text = sqlite3_str_new(c->box.db);
+
+	sqlite3_str_appendall(text, c->is_first ? "SELECT CASE" : "SELECT");
+	for (uint32_t i = 0; i < c->count; i++)
+		if (c->is_first)
+			sqlite3_str_appendf(text, " WHEN sluice_true(%u, (%s\n)) THEN %u", i,
+				expressions[i], i);
+		else
+			sqlite3_str_appendf(text, "%s(%s\n)", i > 0 ? "," : " ", expressions[i]);
+	if (c->is_first)
+		sqlite3_str_appendf(text, " ELSE %u END", c->count);
+	sqlite3_str_appendall(text, " " FROM);
+	return sqlite3_str_finish(text);
+}
+
+static int prepare(struct conditions *c, const char *const *expressions)
+{
+	char *query = make_query(c, expressions);
+	int columns = c->is_first ? 1 : (int)c->count;
+	int r = query ? sandbox_prepare(&c->box, query, &c->stmt, NULL) : -ENOMEM;
+
+	sqlite3_free(query);
+	if (r == -ENOMEM)
+		return r;
+	/* Each alone was right: parentheses that pair with those around it. */
+	if (r < 0)
+		return sl_error(c->ctx, -EINVAL, "`%s`: %s", c->option, sqlite3_errmsg(c->box.db));
+	if (sqlite3_column_count(c->stmt) != columns)
+		return sl_error(c->ctx, -EINVAL, "`%s`: more than one expression", c->option);
+	return 0;
+}
+
+/* --- true or not -------------------------------------------------------------------------------- */
+
+/* What is neither true nor false, as the reason of a dead letter. */
+static void print_odd(
+	const struct conditions *c, uint32_t i, sqlite3_value *value, char *text, size_t size)
+{
+	bool is_text = sqlite3_value_type(value) == SQLITE_TEXT;
+
+	(void)snprintf(text, size, "%s%sneither true nor false, but %s%.60s%s",
+		c->names ? c->names[i] : "", c->names ? " is " : "",
+		is_text ? "the text '" : "binary",
+		is_text ? (const char *)sqlite3_value_text(value) : "", is_text ? "'" : "");
+}
+
+static bool is_odd(int type)
+{
+	return type == SQLITE_TEXT || type == SQLITE_BLOB;
+}
+
+/* sluice_true(i, x): x, for CASE; not for what is odd. */
+static void sql_true(sqlite3_context *context, int argc, sqlite3_value **argv)
+{
+	const struct conditions *c = sqlite3_user_data(context);
+	char reason[256];
+
+	(void)argc;
+	if (!is_odd(sqlite3_value_type(argv[1]))) {
+		sqlite3_result_value(context, argv[1]);
+		return;
+	}
+	print_odd(c, (uint32_t)sqlite3_value_int(argv[0]), argv[1], reason, sizeof(reason));
+	sqlite3_result_error(context, reason, -1);
+}
+
+bool conditions_hold(const struct conditions *c, uint32_t condition)
+{
+	int i = (int)condition;
+
+	if (sqlite3_column_type(c->stmt, i) == SQLITE_FLOAT)
+		return sqlite3_column_double(c->stmt, i) != 0;
+	return sqlite3_column_int64(c->stmt, i) != 0;
+}
+
+uint32_t conditions_first(const struct conditions *c)
+{
+	return (uint32_t)sqlite3_column_int(c->stmt, 0);
+}
+
+/* --- records ------------------------------------------------------------------------------------ */
+
+static void reject(struct conditions *c, const char *reason)
+{
+	(void)sl_reject(
+		c->ctx, NULL, sl_batch_record(c->batch, c->at), "`%s`: %s", c->option, reason);
+	c->rejected++;
+	c->at++;
+}
+
+/* Has a condition given what is neither true nor false? Then the record is rejected. */
+static bool reject_odd(struct conditions *c)
+{
+	for (uint32_t i = 0; i < c->count && !c->is_first; i++) {
+		char reason[256];
+
+		if (!is_odd(sqlite3_column_type(c->stmt, (int)i)))
+			continue;
+		print_odd(c, i, sqlite3_column_value(c->stmt, (int)i), reason, sizeof(reason));
+		reject(c, reason);
+		return true;
+	}
+	return false;
+}
+
+/* Runs the statement from the record `at` on. */
+static void restart(struct conditions *c)
+{
+	(void)sqlite3_reset(c->stmt);
+	c->begin = c->at;
+	c->box.timed_out = false;
+	c->box.deadline = sl_now() + c->timeout_ns;
+	input_set(c->box.input, c->batch, c->at, c->end - c->at);
+}
+
+/* The statement broke off at the record `at`. */
+static void fail(struct conditions *c)
+{
+	/* It may have been those before it that took the time: it is given all of it, alone. */
+	if (!c->box.timed_out)
+		reject(c, sqlite3_errmsg(c->box.db));
+	else if (c->at == c->begin)
+		reject(c, "it took longer than `timeout`");
+	restart(c);
+}
+
+void conditions_begin(struct conditions *c, struct sl_context *ctx, const struct sl_batch *batch)
+{
+	c->ctx = ctx;
+	c->batch = batch;
+	c->at = 0;
+	c->end = sl_batch_count(batch);
+	c->rejected = 0;
+	restart(c);
+}
+
+int conditions_next(struct conditions *c, struct sl_value *ret_record)
+{
+	while (c->at < c->end) {
+		int status = sqlite3_step(c->stmt);
+
+		if (status == SQLITE_NOMEM)
+			return -ENOMEM;
+		if (status != SQLITE_ROW) {
+			fail(c);
+		} else if (!reject_odd(c)) {
+			*ret_record = sl_batch_record(c->batch, c->at++);
+			return 1;
+		}
+	}
+	(void)sqlite3_reset(c->stmt);
+	return 0;
+}
+
+/* --- beginning and end -------------------------------------------------------------------------- */
+
+int conditions_open(struct conditions *c, struct sl_context *ctx, const char *const *expressions)
+{
+	int r;
+
+	c->ctx = ctx;
+	c->box.table = TABLE;
+	r = sandbox_open(&c->box);
+	if (r == 0 &&
+		sqlite3_create_function(c->box.db, "sluice_true", 2,
+			SQLITE_UTF8 | SQLITE_DETERMINISTIC, c, sql_true, NULL, NULL) != SQLITE_OK)
+		r = -ENOMEM;
+	for (uint32_t i = 0; i < c->count && r == 0; i++) {
+		bool is_compound;
+
+		r = names_add(c->box.input, expressions[i], &is_compound);
+	}
+	for (uint32_t i = 0; i < c->count && r == 0; i++)
+		r = check_expression(c, i, expressions[i]);
+	return r < 0 ? r : prepare(c, expressions);
+}
+
+void conditions_close(struct conditions *c)
+{
+	(void)sqlite3_finalize(c->stmt);
+	c->stmt = NULL;
+	sandbox_close(&c->box);
+}
