@@ -50,6 +50,7 @@ libstages_a_SOURCES = \
 	stages/listen/syslog_time.c \
 	stages/listen/string_put.c stages/listen/string_put.h \
 	stages/null/null.c \
+	stages/route/route.c \
 	stages/sequence/sequence.c \
 	stages/spill/disk.c \
 	stages/spill/group.c stages/spill/group.h \
@@ -78,6 +79,7 @@ EXTRA_DIST += \
 	stages/inline/README.md \
 	stages/listen/README.md \
 	stages/null/README.md \
+	stages/route/README.md \
 	stages/sequence/README.md \
 	stages/spill/README.md \
 	stages/sql/README.md \

@@ -51,10 +51,17 @@ enum sl_type {
 	SL_TYPE_CHAR,     /* ";" or "\t"         char; 0 when absent */
 	SL_TYPE_STRINGS,  /* "a" or ["a", "b"]   struct sl_strings */
 	SL_TYPE_VALUES,   /* ( 2, { id = 1; } )  struct sl_value: an array; absent: data == NULL */
+	SL_TYPE_PAIRS,    /* { big = "a"; }        struct sl_pairs, in the order written */
 };
 
 struct sl_strings {
 	const char *const *items; /* 0-terminated each */
+	uint32_t count;
+};
+
+struct sl_pairs {
+	const char *const *names; /* 0-terminated each, as the values */
+	const char *const *values;
 	uint32_t count;
 };
 
@@ -203,7 +210,7 @@ struct sl_stage {
 	unsigned flags;
 	size_t shared_size;
 	size_t worker_size;
-	const char *const *ports; /* outputs, NULL-terminated; NULL: one, "out" */
+	const char *const *ports; /* outputs, NULL-terminated; NULL: one, "out"; see also `port` */
 
 	int (*check)(struct sl_context *ctx, const void *shared);
 	/*
@@ -256,6 +263,12 @@ struct sl_stage {
 	int (*known)(struct sl_context *ctx, const void *shared, sl_known_fn *tell, void *user);
 
 	const struct sl_option *options; /* ends with a row whose name is NULL */
+
+	/*
+	 * Instead of `ports`, where they come from options that `check` has found right: the name of an output, borrowed from shared; NULL behind
+	 * the last. Lower-case letters, digits, - and _, a letter first; there is at least one. No sink.
+	 */
+	const char *(*port)(const void *shared, uint32_t i);
 };
 
 enum { SL_REJECTED = 1, SL_RETRY = 2 };

@@ -17,6 +17,7 @@ libconfigload_a_SOURCES = \
 	src/config/load.c src/config/load.h src/config/loader.h \
 	src/config/mismatch.c \
 	src/config/options.c \
+	src/config/outputs.c \
 	src/config/problems.c src/config/problems.h \
 	src/config/report.c src/config/report.h \
 	src/config/resolve.c \

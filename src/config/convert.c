@@ -271,6 +271,27 @@ static bool convert_strings(struct loader *loader, const struct sl_option *optio
 	return is_right;
 }
 
+/* A group of strings, in the order in which they are written. */
+static bool convert_pairs(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *setting, struct sl_writer *out)
+{
+	bool is_right = true;
+
+	if (!config_setting_is_group(setting))
+		return convert_mismatch(loader, option, setting);
+	sl_put_map(out, (uint32_t)config_setting_length(setting));
+	for (int i = 0; i < config_setting_length(setting); i++) {
+		const config_setting_t *item = config_setting_get_elem(setting, (unsigned)i);
+		const char *name = config_setting_name(item);
+		const char *text = convert_string(loader, name, item, "\"...\"");
+
+		sl_put_cstr(out, name);
+		sl_put_cstr(out, text ? text : "");
+		is_right = is_right && text;
+	}
+	return is_right;
+}
+
 /* --- any value -------------------------------------------------------------------------------------- */
 
 static bool convert_any(struct loader *loader, const config_setting_t *setting, unsigned depth,
@@ -357,6 +378,8 @@ bool convert_option(struct loader *loader, const struct sl_option *option,
 		if (!config_setting_is_list(setting) && !config_setting_is_array(setting))
 			return convert_mismatch(loader, option, setting);
 		return convert_any(loader, setting, 0, out);
+	case SL_TYPE_PAIRS:
+		return convert_pairs(loader, option, setting, out);
 	}
 	return false;
 }

@@ -130,6 +130,9 @@ static void print_flags(const struct sl_stage *stage, FILE *out)
 
 static void print_ports(const struct sl_stage *stage, FILE *out)
 {
+	if (stage->port)
+		(void)fputs(
+			"Its options name its outputs (written from = \"STAGE.OUTPUT\").\n", out);
 	if (!stage->ports || stage->role == SL_SINK)
 		return;
 	(void)fputs("Outputs:", out);

@@ -3,7 +3,7 @@
  * One load in progress: what the files of this room that know libconfig share. The passes, in order:
  *
  *   text     read and flatten        syntax   why libconfig refused it
- *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand)
+ *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand, outputs)
  *   wire     from, ports, cycles     rules    what does not go together
  *   load     drives all this, makes the graph; stores adds what `when_full` and `intake` want
  *
@@ -33,7 +33,9 @@ struct draft {
 	struct schema_values common;
 	uint32_t processes;      /* with "auto" resolved */
 	struct sl_value options; /* the map of resolved ones */
-	bool is_live;            /* see sl_stage */
+	const char *const *
+		ports; /* outputs that its options name, NULL-terminated; NULL: they name none, or are wrong */
+	bool is_live; /* see sl_stage */
 	const char
 		*target; /* the file that it writes, normalised, or where it listens; NULL: none */
 	const char *written;          /* the same as the config has it */
@@ -98,6 +100,11 @@ void options_resolve(struct loader *loader, struct draft *draft);
 
 /* wire.c: fills links and order. */
 void wire_stages(struct loader *loader);
+
+/* outputs.c: fills ports, of a stage whose options name them and are right; `shared` holds them. */
+void outputs_keep(struct loader *loader, struct draft *draft, const void *shared);
+/* Are its outputs unknown, because something about it is wrong? */
+bool draft_is_vague(const struct draft *draft);
 uint32_t draft_port_count(const struct draft *draft);
 const char *draft_port(const struct draft *draft, uint32_t port);
 

@@ -73,6 +73,8 @@ static const char *takes(struct loader *loader, const struct sl_option *option)
 		return "a string or an array of strings";
 	case SL_TYPE_VALUES:
 		return "a list of values";
+	case SL_TYPE_PAIRS:
+		return "a group of strings";
 	}
 	return "";
 }

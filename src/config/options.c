@@ -228,6 +228,20 @@ static const char *normalise(struct arena *arena, const char *path)
 	return arena_copy(arena, path, strlen(path));
 }
 
+/* The line of the option, or of `OPTION.MEMBER` in its group; else of the stage. */
+static unsigned option_line(const struct draft *draft, char *name)
+{
+	char *dot = strchr(name, '.');
+	const config_setting_t *group, *member;
+
+	if (dot)
+		*dot = '\0';
+	group = dot ? config_setting_get_member(draft->setting, name) : NULL;
+	member = group && config_setting_is_group(group) ? config_setting_get_member(group, dot + 1)
+							 : NULL;
+	return member ? config_setting_source_line(member) : draft_line(draft, name);
+}
+
 /* The line of the first option that a stage's complaint names in `backticks`, else of the stage. */
 static unsigned blamed_line(const struct draft *draft, const char *text)
 {
@@ -238,7 +252,7 @@ static unsigned blamed_line(const struct draft *draft, const char *text)
 	if (!end || end - start > (ptrdiff_t)sizeof(name))
 		return draft->line;
 	(void)snprintf(name, sizeof(name), "%.*s", (int)(end - start - 1), start + 1);
-	return draft_line(draft, name);
+	return option_line(draft, name);
 }
 
 /* What a source listens at is opened for it, by who has no stage's code. */
@@ -272,6 +286,8 @@ static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 		draft->target = normalise(&loader->arena, target);
 	if (target)
 		draft->written = arena_copy(&loader->arena, target, strlen(target));
+	if (r == 0 && draft->impl->port)
+		outputs_keep(loader, draft, shared);
 	schema_free(bound);
 }
 

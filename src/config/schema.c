@@ -108,6 +108,7 @@ const char *schema_type_name(enum sl_type type)
 		[SL_TYPE_CHAR] = "character",
 		[SL_TYPE_STRINGS] = "strings",
 		[SL_TYPE_VALUES] = "values",
+		[SL_TYPE_PAIRS] = "pairs",
 	};
 
 	return names[type];
@@ -235,6 +236,7 @@ static int put_default(const struct sl_option *option, struct sl_writer *w)
 		sl_put_cstr(w, option->fallback);
 		return 0;
 	case SL_TYPE_VALUES:
+	case SL_TYPE_PAIRS:
 		break;
 	}
 	return -EINVAL;
@@ -283,6 +285,29 @@ static int bind_strings(struct arena *arena, struct sl_value v, struct sl_string
 	for (c = sl_walk(v); r == 0 && sl_next(&c, &key, &item);)
 		r = bind_string(arena, item, &items[count++]);
 	*ret_field = (struct sl_strings){ .items = items, .count = count };
+	return r;
+}
+
+static int bind_pairs(struct arena *arena, struct sl_value v, struct sl_pairs *ret_field)
+{
+	struct sl_cursor c;
+	struct sl_value key, value;
+	const char **names, **values;
+	uint32_t count = 0;
+	int r = 0;
+
+	if (sl_kind(v) != SL_MAP)
+		return -EINVAL;
+	names = arena_alloc_array(arena, sl_count(v), sizeof(*names));
+	values = arena_alloc_array(arena, sl_count(v), sizeof(*values));
+	if (!names || !values)
+		return -ENOMEM;
+	for (c = sl_walk(v); r == 0 && sl_next(&c, &key, &value); count++) {
+		r = bind_string(arena, key, &names[count]);
+		if (r == 0)
+			r = bind_string(arena, value, &values[count]);
+	}
+	*ret_field = (struct sl_pairs){ .names = names, .values = values, .count = count };
 	return r;
 }
 
@@ -352,6 +377,8 @@ static int bind_field(
 	case SL_TYPE_VALUES:
 		*(struct sl_value *)field = v;
 		return sl_kind(v) == SL_ARRAY ? 0 : -EINVAL;
+	case SL_TYPE_PAIRS:
+		return bind_pairs(arena, v, field);
 	}
 	return -EINVAL;
 }

@@ -4,7 +4,7 @@
  * what a config says into a typed value and a typed value into a field of a stage's shared struct.
  *
  * The resolved form of an option is MessagePack: STRING, CHAR str; INT, SIZE, DURATION and RATE (ns) integer; REAL
- * float; BOOL; CHOICE the index, an integer; STRINGS array of str; VALUES array. Absent options have no entry.
+ * float; BOOL; CHOICE the index, an integer; STRINGS array of str; VALUES array; PAIRS map of str to str. Absent options have no entry.
  * An INT row may list words in `choices` that stand for a number only known later ("auto"); the i-th word is -1 - i.
  */
 #ifndef CONFIG_SCHEMA_H

@@ -10,29 +10,6 @@
 #include "config/graph_room.h"
 #include "config/suggest.h"
 
-static const char *const default_ports[] = { "out", NULL };
-
-static const char *const *ports_of(const struct draft *draft)
-{
-	return draft->impl && draft->impl->ports ? draft->impl->ports : default_ports;
-}
-
-uint32_t draft_port_count(const struct draft *draft)
-{
-	uint32_t count = 0;
-
-	if (draft->role == SL_SINK)
-		return 0;
-	while (ports_of(draft)[count])
-		count++;
-	return count;
-}
-
-const char *draft_port(const struct draft *draft, uint32_t port)
-{
-	return draft->impl && draft->impl->ports ? draft->impl->ports[port] : default_ports[0];
-}
-
 /* --- from -------------------------------------------------------------------------------------------- */
 
 /* One `from` that is being resolved. */
@@ -104,6 +81,25 @@ static const char *list_ports(struct loader *loader, const struct draft *draft)
 	return text ? text : "";
 }
 
+/* One of several that is not there: the one that was meant, or all. */
+static void report_no_port(struct loader *loader, const struct wanted *wanted,
+	const struct draft *upstream, const char *port)
+{
+	struct suggest suggest;
+
+	suggest_init(&suggest, port);
+	for (uint32_t i = 0; i < draft_port_count(upstream); i++)
+		suggest_offer(&suggest, draft_port(upstream, i));
+	if (suggest.best)
+		problems_error(&loader->problems, wanted->line,
+			"`%s` has no output `%s`: write from = \"%s.%s\";", upstream->name, port,
+			upstream->name, suggest.best);
+	else
+		problems_error(&loader->problems, wanted->line,
+			"`%s` has no output `%s`: write from = %s;", upstream->name, port,
+			list_ports(loader, upstream));
+}
+
 /* The index of the port named, or of the only one; false, and reported, when there is no such. */
 static bool find_port(struct loader *loader, const struct wanted *wanted, struct draft *upstream,
 	const char *port, uint32_t *ret_port)
@@ -111,7 +107,7 @@ static bool find_port(struct loader *loader, const struct wanted *wanted, struct
 	uint32_t count = draft_port_count(upstream);
 
 	*ret_port = 0;
-	if (!upstream->impl || (!port && count == 1))
+	if (draft_is_vague(upstream) || (!port && count == 1))
 		return true;
 	for (uint32_t i = 0; port && i < count; i++)
 		if (strcmp(draft_port(upstream, i), port) == 0) {
@@ -128,9 +124,7 @@ static bool find_port(struct loader *loader, const struct wanted *wanted, struct
 			"`%s` has no output `%s`: write from = \"%s\";", upstream->name, port,
 			upstream->name);
 	else
-		problems_error(&loader->problems, wanted->line,
-			"`%s` has no output `%s`: write from = %s;", upstream->name, port,
-			list_ports(loader, upstream));
+		report_no_port(loader, wanted, upstream, port);
 	return false;
 }
 
@@ -249,7 +243,8 @@ static void check_outputs(struct loader *loader)
 {
 	for (uint32_t i = 0; i < loader->draft_count; i++) {
 		const struct draft *draft = &loader->drafts[i];
-		uint32_t count = draft->has_role ? draft_port_count(draft) : 0;
+		bool is_vague = draft->impl && draft_is_vague(draft);
+		uint32_t count = draft->has_role && !is_vague ? draft_port_count(draft) : 0;
 
 		for (uint32_t port = 0; port < count && !draft->is_mentioned; port++) {
 			if (is_taken(loader, i, port))

@@ -50,6 +50,7 @@ static const struct shape shapes[] = {
 	[SL_TYPE_CHAR] = SHAPE(char),
 	[SL_TYPE_STRINGS] = SHAPE(struct sl_strings),
 	[SL_TYPE_VALUES] = SHAPE(struct sl_value),
+	[SL_TYPE_PAIRS] = SHAPE(struct sl_pairs),
 };
 
 /* A config could never say these: they are the stage's role, and what it takes. */
@@ -160,6 +161,10 @@ static int vet_ports(const struct sl_stage *stage, struct err *err)
 	if (stage->ports && (stage->role == SL_SINK || !stage->ports[0]))
 		return err_set(err, -EINVAL, "its list of ports is %s",
 			stage->role == SL_SINK ? "set, and a sink has no output" : "empty");
+	if (stage->port && (stage->role == SL_SINK || stage->ports))
+		return err_set(err, -EINVAL, "its port is set, and %s",
+			stage->role == SL_SINK ? "a sink has no output"
+					       : "so is its list of ports");
 	for (int i = 0; stage->ports && stage->ports[i]; i++)
 		if (!is_name(stage->ports[i], "_-"))
 			return err_set(err, -EINVAL,

@@ -14,14 +14,15 @@
 #define TABLE "sluice:records"
 #define FROM "FROM \"" TABLE "\" AS input"
 #define HEAD "SELECT 1 " FROM " WHERE ("
+#define SHOWN_MAX 60 /* bytes of a text in a message */
 
 /* --- preparing ---------------------------------------------------------------------------------- */
 
-/* "`where`", "`routes`: big" */
+/* "`where`", "`routes.big`" */
 static void print_name(const struct conditions *c, uint32_t i, char *text, size_t size)
 {
 	if (c->names)
-		(void)snprintf(text, size, "`%s`: %s", c->option, c->names[i]);
+		(void)snprintf(text, size, "`%s.%s`", c->option, c->names[i]);
 	else
 		(void)snprintf(text, size, "`%s`", c->option);
 }
@@ -117,16 +118,34 @@ static int prepare(struct conditions *c, const char *const *expressions)
 
 /* --- true or not -------------------------------------------------------------------------------- */
 
+/* The size of what a message shows of a text: whole characters. */
+static int shown_size(const char *text)
+{
+	size_t size = strnlen(text, SHOWN_MAX + 1);
+
+	if (size <= SHOWN_MAX)
+		return (int)size;
+	for (size = SHOWN_MAX; size > 0 && (text[size] & 0xc0) == 0x80;)
+		size--;
+	return (int)size;
+}
+
 /* What is neither true nor false, as the reason of a dead letter. */
 static void print_odd(
 	const struct conditions *c, uint32_t i, sqlite3_value *value, char *text, size_t size)
 {
-	bool is_text = sqlite3_value_type(value) == SQLITE_TEXT;
+	const char *is = c->names ? " is " : "";
+	const char *name = c->names ? c->names[i] : "";
+	const char *odd;
 
-	(void)snprintf(text, size, "%s%sneither true nor false, but %s%.60s%s",
-		c->names ? c->names[i] : "", c->names ? " is " : "",
-		is_text ? "the text '" : "binary",
-		is_text ? (const char *)sqlite3_value_text(value) : "", is_text ? "'" : "");
+	if (sqlite3_value_type(value) != SQLITE_TEXT) {
+		(void)snprintf(text, size, "%s%sneither true nor false, but binary", name, is);
+		return;
+	}
+	odd = (const char *)sqlite3_value_text(value);
+	odd = odd ? odd : "";
+	(void)snprintf(text, size, "%s%sneither true nor false, but the text '%.*s'", name, is,
+		shown_size(odd), odd);
 }
 
 static bool is_odd(int type)
@@ -138,6 +157,7 @@ static bool is_odd(int type)
 static void sql_true(sqlite3_context *context, int argc, sqlite3_value **argv)
 {
 	const struct conditions *c = sqlite3_user_data(context);
+	uint32_t i = (uint32_t)sqlite3_value_int(argv[0]);
 	char reason[256];
 
 	(void)argc;
@@ -145,7 +165,9 @@ static void sql_true(sqlite3_context *context, int argc, sqlite3_value **argv)
 		sqlite3_result_value(context, argv[1]);
 		return;
 	}
-	print_odd(c, (uint32_t)sqlite3_value_int(argv[0]), argv[1], reason, sizeof(reason));
+	/* Somebody may have written its name into a condition. */
+	i = i < c->count ? i : 0;
+	print_odd(c, i, argv[1], reason, sizeof(reason));
 	sqlite3_result_error(context, reason, -1);
 }
 

@@ -41,6 +41,14 @@ static const char *target(const void *shared)
 
 static const char *const ports[] = { "good", "bad", NULL };
 
+/* Outputs by `columns`. */
+static const char *column(const void *shared, uint32_t i)
+{
+	const struct shared *o = shared;
+
+	return i < o->columns.count ? o->columns.items[i] : NULL;
+}
+
 /* clang-format off */
 static const struct sl_option options[] = {
 	{ SL_OPTION("path", STRING, struct shared, path), .help = "a file", .example = "\"out.csv\"" },
@@ -55,6 +63,7 @@ static const struct sl_stage stages[] = {
 	{ .name = "once", .role = SL_SOURCE, .shared_size = sizeof(struct shared), .options = options, .flags = SL_ONE_PROCESS },
 	{ .name = "pass", .role = SL_TRANSFORM, .shared_size = sizeof(struct shared), .options = options },
 	{ .name = "split", .role = SL_TRANSFORM, .shared_size = sizeof(struct shared), .options = options, .ports = ports },
+	{ .name = "fan", .role = SL_TRANSFORM, .shared_size = sizeof(struct shared), .options = options, .port = column },
 	{ .name = "disk", .role = SL_SINK, .shared_size = sizeof(struct shared), .options = options, .target = target },
 	{ .name = "null", .role = SL_SINK },
 };
@@ -397,6 +406,52 @@ static void an_output_must_be_named_where_there_are_several(void **state)
 		"a.conf:7: `last` takes from `half.good` twice: remove one\n");
 }
 
+static void options_name_outputs(void **state)
+{
+	struct graph *graph;
+
+	write_file("fan.conf", "stages = {\n"
+			       "  read = { source = \"numbers\"; };\n"
+			       "  work = { transform = \"fan\"; from = \"read\"; columns = [ "
+			       "\"red\", \"blue-1\" ]; };\n"
+			       "  one = { sink = \"null\"; from = \"work.blue-1\"; };\n"
+			       "  two = { sink = \"null\"; from = \"work.red\"; };\n"
+			       "};\n");
+	graph = load_good(*state, "fan.conf");
+	assert_int_equal(graph->stages[1].port_count, 2);
+	assert_string_equal(graph->stages[1].ports[0], "red");
+	assert_string_equal(graph->stages[1].ports[1], "blue-1");
+	assert_int_equal(graph->links[1].port, 1);
+	assert_int_equal(graph->links[2].port, 0);
+	graph_free(graph);
+}
+
+static void outputs_that_options_name_are_checked(void **state)
+{
+	write_file("fan.conf",
+		"stages = {\n"
+		"  read = { source = \"numbers\"; };\n"
+		"  work = { transform = \"fan\"; from = \"read\"; columns = [ \"large\", \"small\" "
+		"]; };\n"
+		"  none = { transform = \"fan\"; from = \"read\"; };\n"
+		"  twin = { transform = \"fan\"; from = \"read\"; columns = [ \"a\", \"a\" ]; };\n"
+		"  slip = { transform = \"fan\"; from = \"read\"; columns = [ \"a\", \"../b\" ]; "
+		"};\n"
+		"  luck = { transform = \"fan\"; from = \"read\"; columns = \"a\"; count = 13; };\n"
+		"  sink = { sink = \"null\"; from = [ \"work.lrage\", \"work.huge\", \"none.a\", "
+		"\"twin.b\", \"luck.b\" ]; };\n"
+		"};\n");
+	load_bad(*state, "fan.conf", NULL,
+		"fan.conf:4: `none` has no outputs\n"
+		"fan.conf:5: `twin` has two outputs `a`: write another name for one\n"
+		"fan.conf:6: `../b` cannot name an output: write a lower-case letter first, then "
+		"lower-case letters, digits, `-` and `_`, 32 at most\n"
+		"fan.conf:7: `count` of luck brings bad luck: write another\n"
+		"fan.conf:8: `work` has no output `lrage`: write from = \"work.large\";\n"
+		"fan.conf:8: `work` has no output `huge`: write from = \"work.large\" or "
+		"\"work.small\";\n");
+}
+
 static void two_ways_to_write_one_path_are_one_file(void **state)
 {
 	assert_int_equal(mkdir("data", 0700), 0);
@@ -558,6 +613,8 @@ int main(void)
 		IN_FOLDER(a_file_that_is_none_is_refused),
 		IN_FOLDER(includes_end_somewhere),
 		IN_FOLDER(an_output_must_be_named_where_there_are_several),
+		IN_FOLDER(options_name_outputs),
+		IN_FOLDER(outputs_that_options_name_are_checked),
 		IN_FOLDER(two_ways_to_write_one_path_are_one_file),
 		IN_FOLDER(a_stage_has_its_own_say),
 		IN_FOLDER(a_socket_needs_a_short_path),

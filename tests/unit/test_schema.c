@@ -26,6 +26,7 @@ struct shared {
 	char character;
 	struct sl_strings strings;
 	struct sl_value values;
+	struct sl_pairs pairs;
 };
 
 static const char *const colours[] = { "red", "green", "blue", NULL };
@@ -45,6 +46,7 @@ static const struct sl_option table[] = {
 	{ ROW(character, CHAR), .fallback = "\\t" },
 	{ ROW(strings, STRINGS), .fallback = "one" },
 	{ ROW(values, VALUES) },
+	{ ROW(pairs, PAIRS) },
 	{ 0 },
 };
 /* clang-format on */
@@ -89,6 +91,7 @@ static void defaults_fill_what_is_absent(void **state)
 	assert_int_equal(shared.strings.count, 1);
 	assert_string_equal(shared.strings.items[0], "one");
 	assert_null(shared.values.data);
+	assert_int_equal(shared.pairs.count, 0);
 	schema_free(bound);
 	sl_writer_fini(&map.bytes);
 }
@@ -98,7 +101,7 @@ static void every_type_is_bound(void **state)
 	struct map map;
 	struct shared shared = { 0 };
 	struct schema_bound *bound;
-	struct sl_writer *w = map_open(&map, 10);
+	struct sl_writer *w = map_open(&map, 11);
 
 	(void)state;
 	sl_put_cstr(w, "text"), sl_put_cstr(w, "");
@@ -111,6 +114,8 @@ static void every_type_is_bound(void **state)
 	sl_put_cstr(w, "character"), sl_put_cstr(w, ";");
 	sl_put_cstr(w, "strings"), sl_put_array(w, 2), sl_put_cstr(w, "a"), sl_put_cstr(w, "b");
 	sl_put_cstr(w, "values"), sl_put_array(w, 1), sl_put_int(w, 5);
+	sl_put_cstr(w, "pairs"), sl_put_map(w, 2);
+	sl_put_cstr(w, "z"), sl_put_cstr(w, "1"), sl_put_cstr(w, "a"), sl_put_cstr(w, "2");
 	assert_int_equal(schema_bind(table, map_close(&map), &shared, &bound, NULL), 0);
 	assert_string_equal(shared.text, "");
 	assert_true(shared.number == 10 && shared.real == 2.25 && !shared.flag);
@@ -120,6 +125,10 @@ static void every_type_is_bound(void **state)
 	assert_int_equal(shared.strings.count, 2);
 	assert_string_equal(shared.strings.items[1], "b");
 	assert_int_equal(sl_count(shared.values), 1);
+	assert_int_equal(shared.pairs.count, 2);
+	assert_string_equal(shared.pairs.names[0], "z");
+	assert_string_equal(shared.pairs.values[0], "1");
+	assert_string_equal(shared.pairs.names[1], "a");
 	schema_free(bound);
 	sl_writer_fini(&map.bytes);
 }
@@ -188,6 +197,13 @@ static void put_mixture(struct sl_writer *w)
 	sl_put_int(w, 1);
 }
 
+static void put_number_in_pairs(struct sl_writer *w)
+{
+	sl_put_map(w, 1);
+	sl_put_cstr(w, "a");
+	sl_put_int(w, 1);
+}
+
 static void what_a_row_does_not_allow_is_refused(void **state)
 {
 	(void)state;
@@ -195,6 +211,8 @@ static void what_a_row_does_not_allow_is_refused(void **state)
 	assert_int_equal(bind_one("number", put_text), -EINVAL);
 	assert_int_equal(bind_one("number", put_huge), -EINVAL);
 	assert_int_equal(bind_one("real", put_text), -EINVAL);
+	assert_int_equal(bind_one("pairs", put_number_in_pairs), -EINVAL);
+	assert_int_equal(bind_one("pairs", put_mixture), -EINVAL);
 	assert_int_equal(bind_one("flag", put_eleven), -EINVAL);
 	assert_int_equal(bind_one("size", put_eleven), -EINVAL);
 	assert_int_equal(bind_one("size", put_huge), -EINVAL);

@@ -50,6 +50,13 @@ static int64_t take(struct sl_context *ctx, void *shared, void *worker, const st
 static const char *const choices[] = { "a", "b", NULL };
 static const char *const none[] = { NULL };
 static const char *const good_ports[] = { "good", "not-so_good", NULL };
+
+static const char *port(const void *shared, uint32_t i)
+{
+	(void)shared;
+	return i == 0 ? "out" : NULL;
+}
+
 static const char *const bad_ports[] = { "good", "Bad", NULL };
 
 #define ROW(name_, type_, field_) SL_OPTION(name_, type_, struct shared, field_)
@@ -72,6 +79,7 @@ static const struct sl_option good_options[] = {
 static const struct sl_stage good[] = {
 	{ COMMON, .name = "source-1", .role = SL_SOURCE, .produce = produce },
 	{ TRANSFORM, .options = good_options, .ports = good_ports },
+	{ TRANSFORM, .options = good_options, .port = port },
 	{ COMMON, .name = "b", .role = SL_TRANSFORM, .transform_batch = transform_batch },
 	{ COMMON, .name = "sink_", .role = SL_SINK, .write = take, .options = &good_options[6] },
 };
@@ -95,13 +103,15 @@ static const struct bad {
 	{ { TRANSFORM, .transform_batch = transform_batch }, -EINVAL, "both set" },
 	{ { TRANSFORM, .ports = bad_ports }, -EINVAL, "its port `Bad`" },
 	{ { TRANSFORM, .ports = none }, -EINVAL, "its list of ports is empty" },
+	{ { TRANSFORM, .ports = good_ports, .port = port }, -EINVAL, "so is its list of ports" },
+	{ { COMMON, .name = "x", .role = SL_SINK, .write = take, .port = port }, -EINVAL, "a sink has no output" },
 	{ { COMMON, .name = "x", .role = SL_SINK, .write = take, .ports = good_ports }, -EINVAL, "a sink has no output" },
 	{ { OPTION(ROW("a b", INT, count)) }, -EINVAL, "`a b` has a name that no config can write" },
 	{ { OPTION(ROW("from", INT, count)) }, -EINVAL, "`from` has a name that configs need" },
 	{ { OPTION(ROW("sink", INT, count)) }, -EINVAL, "`sink` has a name that configs need" },
 	{ { TRANSFORM, .options = (const struct sl_option[]){ { ROW("a", INT, count) }, { ROW("a", BOOL, flag) }, { 0 } } },
 	  -EINVAL, "it has two options `a`" },
-	{ { OPTION(.name = "a", .type = (enum sl_type)11) }, -EINVAL, "no known type (11)" },
+	{ { OPTION(.name = "a", .type = (enum sl_type)12) }, -EINVAL, "no known type (12)" },
 	{ { OPTION(ROW("a", CHOICE, choice)) }, -EINVAL, "a choice without choices" },
 	{ { OPTION(ROW("a", CHOICE, choice), .choices = none) }, -EINVAL, "a choice without choices" },
 	{ { OPTION(ROW("a", INT, count), .min = 1) }, -EINVAL, "a min above its max" },
