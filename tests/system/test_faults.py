@@ -143,7 +143,7 @@ def test_walk(faulty, kind, process, lasting):
     assert walk(faulty, kind, process, lasting) > 0
 
 
-@pytest.mark.parametrize("fault", ("sqlite-write:30+2@read.0", "sqlite-write:30+2@rows.0", "sqlite-write:21+2@save.0", "write:9+2@save.0"))
+@pytest.mark.parametrize("fault", ("sqlite-write:30+2@read.0", "sqlite-write:30+2@rows.0", "sqlite-write:36+2@save.0", "write:9+2@save.0"))
 def test_full_disk_is_waited_for(faulty, fault):
     trial = Trial(faulty, fault)
     try:

@@ -390,7 +390,7 @@ OUTPUTS = {"countries": ["countries.ndjson"], "pictures": ["thumbnails.ndjson"],
 
 
 def test_every_example_runs_behind_the_walls():
-    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"syslog"}
+    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"syslog", "postgres"}
 
 
 def test_syslog_behind_the_walls(box):
