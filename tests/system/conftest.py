@@ -16,7 +16,15 @@ BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build")).resolve()
 # With a sanitizer memory and times are other ones: tests whose figures mean nothing then are skipped, and say so.
 SANITIZED = any(name in subprocess.run(["ldd", BUILD / "sluice-stage"], capture_output=True, text=True).stdout
                 for name in ("libasan", "libtsan", "libubsan"))
-needs_true_figures = pytest.mark.skipif(SANITIZED, reason="measures times or memory, which a sanitizer changes")
+
+
+def needs_true_figures(test):
+    return pytest.mark.alone(pytest.mark.skipif(SANITIZED, reason="measures times or memory, which a sanitizer changes")(test))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: measures times or memory: nothing runs beside it")
+    config.addinivalue_line("markers", "xdist_group(name): one after the other, since they share what one of them makes")
 
 
 class Place:

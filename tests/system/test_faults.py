@@ -13,6 +13,8 @@ import pytest
 
 from conftest import BUILD, ROOT, SANITIZED, Place, finish
 
+pytestmark = pytest.mark.xdist_group("faults")  # one build
+
 RECORDS = 3000
 WALL_SECONDS = 40
 CPU_SECONDS = 4

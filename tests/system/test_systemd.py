@@ -9,6 +9,8 @@ import pytest
 from box import box, installed  # noqa: F401 (fixtures)
 from conftest import ROOT, wait_for
 
+pytestmark = pytest.mark.xdist_group("box")  # one for all of them
+
 CATALOG = (ROOT / "systemd/sluice.catalog").read_text()
 IDS = dict(re.findall(r'\[LOG_EVENT_(\w+)\]\s*= "([0-9a-f]{32})"', (ROOT / "src/supervisor/journal.c").read_text()))
 QUICK = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=100ms\n"
