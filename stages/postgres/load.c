@@ -13,6 +13,8 @@
 
 #define STAGING "pg_temp.sluice_rows"
 #define REASON_SIZE 600
+/* Often enough that the server need not wait, seldom enough that nobody notices the calls. */
+#define SEND_SIZE 16384
 
 /* --- statements --------------------------------------------------------------------------------- */
 
@@ -139,93 +141,166 @@ int load_begin(struct sl_context *ctx, PGconn *conn, const struct table *table, 
 	return r > 0 ? -EIO : r;
 }
 
-/* --- rows --------------------------------------------------------------------------------------- */
+/* --- a stretch: rows of one shape, whose text lies together --------------------------------------- */
 
-/* To the end of what the query answers; the first refusal is kept. */
-static int read_answers(struct sl_context *ctx, PGconn *conn, const struct rows *rows,
-	uint32_t from, uint32_t to, PGresult **ret_refusal)
+struct stretch {
+	uint32_t from; /* a row; the text behind it goes to the server */
+	size_t sent;   /* up to where in the text it went */
+	bool is_open;
+	bool is_copying;   /* the server takes rows */
+	PGresult *refusal; /* the first */
+};
+
+/* What the query answers, until the server wants rows or has nothing more to say. */
+static int read_answers(struct sl_context *ctx, PGconn *conn, struct stretch *s)
 {
 	PGresult *result;
-	int r = 0, outcome = 0;
+	int r;
 
-	while (r >= 0) {
-		r = pg_next(ctx, conn, &result);
-		if (r < 0 || !result)
-			break;
-		if (r == SL_REJECTED && outcome == 0) {
-			outcome = r;
-			*ret_refusal = result;
-			continue;
-		}
-		if (PQresultStatus(result) == PGRES_COPY_IN) {
-			size_t at = rows->items[from].at;
-
-			r = pg_copy(ctx, conn, rows->text.data + at, rows->items[to - 1].end - at);
-			if (r == 0)
-				r = pg_copy_end(ctx, conn);
-		}
-		PQclear(result);
+	s->is_copying = false;
+	while (!s->is_copying && (r = pg_next(ctx, conn, &result)) >= 0 && result) {
+		s->is_copying = PQresultStatus(result) == PGRES_COPY_IN;
+		if (r == SL_REJECTED && !s->refusal)
+			s->refusal = result;
+		else
+			PQclear(result);
 	}
-	return r < 0 ? r : outcome;
+	return s->is_copying || r >= 0 ? 0 : r;
 }
 
-/* 0: they are in; SL_REJECTED: none of them is, and why. */
-static int copy(struct sl_context *ctx, PGconn *conn, const struct rows *rows, uint32_t from,
-	uint32_t to, char *reason)
+static int open_stretch(struct sl_context *ctx, PGconn *conn, const struct table *table,
+	enum mode mode, struct rows *rows, uint32_t from, struct stretch *s)
 {
-	const struct shape *shape = &rows->shapes[rows->items[from].shape];
-	PGresult *refusal = NULL;
-	int r = pg_sent(ctx, conn, PQsendQuery(conn, shape->sql));
+	struct shape *shape = &rows->shapes[rows->items[from].shape];
+	int r = shape->sql ? 0 : make_sql(table, shape, mode);
+
+	*s = (struct stretch){ .from = from, .sent = rows->items[from].at, .is_open = true };
+	if (r == 0)
+		r = pg_sent(ctx, conn, PQsendQuery(conn, shape->sql));
+	return r == 0 ? read_answers(ctx, conn, s) : r;
+}
+
+static int send_rows(struct sl_context *ctx, PGconn *conn, const struct rows *rows, uint32_t to,
+	struct stretch *s)
+{
+	size_t begin = s->sent;
+
+	s->sent = rows->items[to - 1].end;
+	return s->is_copying ? pg_copy(ctx, conn, rows->text.data + begin, s->sent - begin) : 0;
+}
+
+/* 0: the rows are in; SL_REJECTED: none of them is, and why. */
+static int close_stretch(struct sl_context *ctx, PGconn *conn, const struct rows *rows, uint32_t to,
+	struct stretch *s, char *reason)
+{
+	int r = send_rows(ctx, conn, rows, to, s);
+
+	s->is_open = false;
+	if (r == 0 && s->is_copying) {
+		r = pg_copy_end(ctx, conn);
+		if (r == 0)
+			r = read_answers(ctx, conn, s);
+	}
+	if (r == 0 && s->refusal) {
+		pg_reason(s->refusal, reason, REASON_SIZE);
+		r = pg_run(
+			ctx, conn, "ROLLBACK TO SAVEPOINT sluice; RELEASE SAVEPOINT sluice", NULL);
+		r = r < 0 ? r : SL_REJECTED;
+	}
+	PQclear(s->refusal);
+	s->refusal = NULL;
+	return r;
+}
+
+/* --- rows --------------------------------------------------------------------------------------- */
+
+/* A batch on its way into the table. */
+struct load {
+	PGconn *conn;
+	const struct table *table;
+	enum mode mode;
+	struct rows *rows;
+	const struct sl_batch *in;
+	struct stretch stretch;
+	uint64_t rejected;
+};
+
+static int by_halves(
+	struct sl_context *ctx, struct load *load, uint32_t from, uint32_t to, const char *reason);
+
+static int again(struct sl_context *ctx, struct load *load, uint32_t from, uint32_t to)
+{
+	char reason[REASON_SIZE];
+	struct stretch s;
+	int r = open_stretch(ctx, load->conn, load->table, load->mode, load->rows, from, &s);
 
 	if (r == 0)
-		r = read_answers(ctx, conn, rows, from, to, &refusal);
-	if (r == SL_REJECTED)
-		pg_reason(refusal, reason, REASON_SIZE);
-	PQclear(refusal);
-	if (r != SL_REJECTED)
-		return r;
-	r = pg_run(ctx, conn, "ROLLBACK TO SAVEPOINT sluice; RELEASE SAVEPOINT sluice", NULL);
-	return r < 0 ? r : SL_REJECTED;
+		r = close_stretch(ctx, load->conn, load->rows, to, &s, reason);
+	return r == SL_REJECTED ? by_halves(ctx, load, from, to, reason) : r;
 }
 
-/* Rows of one shape, whose text lies together. */
-static int64_t load_stretch(struct sl_context *ctx, PGconn *conn, const struct rows *rows,
-	uint32_t from, uint32_t to, const struct sl_batch *in)
+/* Together the rows were refused. */
+static int by_halves(
+	struct sl_context *ctx, struct load *load, uint32_t from, uint32_t to, const char *reason)
 {
 	uint32_t middle = from + (to - from) / 2;
-	char reason[REASON_SIZE];
-	int64_t first, second;
-	int r = copy(ctx, conn, rows, from, to, reason);
+	int r;
 
-	if (r != SL_REJECTED)
-		return r;
 	if (to - from == 1) {
-		(void)sl_reject(
-			ctx, NULL, sl_batch_record(in, rows->items[from].index), "%s", reason);
-		return 1;
+		(void)sl_reject(ctx, NULL, sl_batch_record(load->in, load->rows->items[from].index),
+			"%s", reason);
+		load->rejected++;
+		return 0;
 	}
-	first = load_stretch(ctx, conn, rows, from, middle, in);
-	second = first < 0 ? first : load_stretch(ctx, conn, rows, middle, to, in);
-	return second < 0 ? second : first + second;
+	r = again(ctx, load, from, middle);
+	return r == 0 ? again(ctx, load, middle, to) : r;
 }
 
-int64_t load_rows(struct sl_context *ctx, PGconn *conn, const struct table *table, enum mode mode,
-	struct rows *rows, const struct sl_batch *in)
+static int end_stretch(struct sl_context *ctx, struct load *load, uint32_t to)
 {
-	int64_t refused = 0, r = 0;
-	uint32_t to;
+	uint32_t from = load->stretch.from;
+	char reason[REASON_SIZE];
+	int r;
 
-	for (uint32_t from = 0; from < rows->count && r >= 0; from = to) {
-		struct shape *shape = &rows->shapes[rows->items[from].shape];
+	if (!load->stretch.is_open)
+		return 0;
+	r = close_stretch(ctx, load->conn, load->rows, to, &load->stretch, reason);
+	return r == SL_REJECTED ? by_halves(ctx, load, from, to, reason) : r;
+}
 
-		to = from + 1;
-		while (to < rows->count && rows->items[to].shape == rows->items[from].shape)
-			to++;
-		if (!shape->sql)
-			r = make_sql(table, shape, mode);
-		if (r >= 0)
-			r = load_stretch(ctx, conn, rows, from, to, in);
-		refused += r;
+/* The last row has just been made. */
+static int take_row(struct sl_context *ctx, struct load *load)
+{
+	const struct row *items = load->rows->items;
+	uint32_t last = load->rows->count - 1;
+	struct stretch *s = &load->stretch;
+	int r = 0;
+
+	if (s->is_open && items[s->from].shape != items[last].shape)
+		r = end_stretch(ctx, load, last);
+	if (r == 0 && !s->is_open)
+		r = open_stretch(ctx, load->conn, load->table, load->mode, load->rows, last, s);
+	if (r == 0 && items[last].end - s->sent >= SEND_SIZE)
+		r = send_rows(ctx, load->conn, load->rows, last + 1, s);
+	return r;
+}
+
+int64_t load_batch(struct sl_context *ctx, PGconn *conn, const struct table *table,
+	const struct rows_options *options, struct rows *rows, const struct sl_batch *in)
+{
+	struct load load = {
+		.conn = conn, .table = table, .mode = options->mode, .rows = rows, .in = in
+	};
+	uint32_t count = sl_batch_count(in);
+	int r = rows_begin(rows, table, count);
+
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		r = rows_add(ctx, rows, table, options, in, i);
+		load.rejected += r == SL_REJECTED;
+		r = r == SL_REJECTED ? 0 : r == 0 ? take_row(ctx, &load) : r;
 	}
-	return r < 0 ? r : refused;
+	if (r == 0)
+		r = end_stretch(ctx, &load, rows->count);
+	PQclear(load.stretch.refusal);
+	return r < 0 ? r : (int64_t)load.rejected;
 }

@@ -7,8 +7,8 @@
 
 /* Before the first: what `mode` needs beside the table. */
 int load_begin(struct sl_context *ctx, PGconn *conn, const struct table *table, enum mode mode);
-/* How many of the rows were refused, or an error. `in` is the batch that they were read from. */
-int64_t load_rows(struct sl_context *ctx, PGconn *conn, const struct table *table, enum mode mode,
-	struct rows *rows, const struct sl_batch *in);
+/* All of a batch; the server works on its first rows while the others are made. How many records were rejected, or an error. */
+int64_t load_batch(struct sl_context *ctx, PGconn *conn, const struct table *table,
+	const struct rows_options *options, struct rows *rows, const struct sl_batch *in);
 
 #endif

@@ -29,7 +29,7 @@ void rows_fini(struct rows *rows)
 	sl_writer_fini(&rows->scratch);
 }
 
-static int prepare(struct rows *rows, const struct table *table, uint32_t count)
+int rows_begin(struct rows *rows, const struct table *table, uint32_t count)
 {
 	struct row *grown;
 
@@ -200,28 +200,21 @@ static int read_record(struct sl_context *ctx, struct rows *rows, const struct t
 	return r == 0 ? put_line(ctx, rows, table, record) : r;
 }
 
-int rows_read(struct sl_context *ctx, struct rows *rows, const struct table *table,
-	const struct rows_options *options, const struct sl_batch *in, uint64_t *ret_rejected)
+int rows_add(struct sl_context *ctx, struct rows *rows, const struct table *table,
+	const struct rows_options *options, const struct sl_batch *in, uint32_t index)
 {
-	uint32_t count = sl_batch_count(in);
-	int r = prepare(rows, table, count);
+	struct row *row = &rows->items[rows->count];
+	int r;
 
-	*ret_rejected = 0;
-	for (uint32_t i = 0; i < count && r >= 0; i++) {
-		struct row *row = &rows->items[rows->count];
-
-		row->at = rows->text.size;
-		row->index = i;
-		r = read_record(ctx, rows, table, options, sl_batch_record(in, i));
-		if (r == 0)
-			r = find_shape(rows, table, &row->shape);
-		row->end = rows->text.size;
-		if (r == SL_REJECTED) {
-			rows->text.size = row->at;
-			++*ret_rejected;
-		} else {
-			rows->count++;
-		}
-	}
-	return r < 0 ? r : 0;
+	row->at = rows->text.size;
+	row->index = index;
+	r = read_record(ctx, rows, table, options, sl_batch_record(in, index));
+	if (r == 0)
+		r = find_shape(rows, table, &row->shape);
+	row->end = rows->text.size;
+	if (r == SL_REJECTED)
+		rows->text.size = row->at;
+	else
+		rows->count++;
+	return r;
 }

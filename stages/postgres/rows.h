@@ -43,8 +43,10 @@ struct rows_options {
 
 void rows_init(struct rows *rows);
 void rows_fini(struct rows *rows);
-/* All of a batch, but those that it rejects, which it counts. 0, -ENOMEM. */
-int rows_read(struct sl_context *ctx, struct rows *rows, const struct table *table,
-	const struct rows_options *options, const struct sl_batch *in, uint64_t *ret_rejected);
+/* None any more, and room for `count`. */
+int rows_begin(struct rows *rows, const struct table *table, uint32_t count);
+/* Record `index` of a batch. 0, SL_REJECTED, -ENOMEM. */
+int rows_add(struct sl_context *ctx, struct rows *rows, const struct table *table,
+	const struct rows_options *options, const struct sl_batch *in, uint32_t index);
 
 #endif

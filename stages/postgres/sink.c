@@ -132,19 +132,12 @@ static int64_t load(struct sl_context *ctx, const struct shared *o, struct worke
 		.ignores_extra = o->extra == EXTRA_IGNORE,
 		.empty_is_null = o->empty == EMPTY_NULL,
 	};
-	uint64_t dead = 0;
-	int64_t refused;
-	int r = rows_read(ctx, &w->rows, &w->table, &options, in, &dead);
+	int64_t dead = load_batch(ctx, w->conn, &w->table, &options, &w->rows, in);
+	int r = 0;
 
-	if (r < 0)
-		return r;
-	refused = load_rows(ctx, w->conn, &w->table, options.mode, &w->rows, in);
-	if (refused < 0)
-		return refused;
-	dead += (uint64_t)refused;
 	if (dead > 0)
-		r = ledger_note_dead(ctx, w->conn, id, dead);
-	return r < 0 ? r : (int64_t)(sl_batch_count(in) - dead);
+		r = ledger_note_dead(ctx, w->conn, id, (uint64_t)dead);
+	return dead < 0 ? dead : r < 0 ? r : (int64_t)sl_batch_count(in) - dead;
 }
 
 static int64_t postgres_write(
