@@ -75,6 +75,7 @@ struct sl_encoder {
 	bool last_was_container; /* json */
 	char **columns;          /* csv: names; from the codec or the first record */
 	uint32_t column_count;
+	struct csv_slot *slots; /* csv_write.c's; one for each column */
 	const char *reason;
 	char reason_text[256];
 };
