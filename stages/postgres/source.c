@@ -19,6 +19,7 @@
 #include "text.h"
 
 #define PAGE_ROWS 20000
+#define PATIENCE (10 * SL_MILLISECOND)
 #define OFFSET (INT64_C(1) << 62)
 
 struct shared {
@@ -43,7 +44,8 @@ struct worker {
 	bool is_broken; /* a query was left in the middle */
 	uint64_t origin;
 	uint64_t position;
-	uint64_t done; /* rows, for people */
+	uint64_t done;   /* rows, for people */
+	int64_t send_at; /* the cut at hand, as it is then */
 };
 
 enum numeric { NUMERIC_STRING, NUMERIC_FLOAT };
@@ -323,7 +325,10 @@ static int cut_again(
 
 enum { ROW = 1, NO_ROW = 0, NOT_NOW = 2, PAGE_END = 3 };
 
-/* Whether there is a row to be looked at. It waits only for the first row of a cut, or to know that those of one key are all there. */
+/*
+ * Whether there is a row to be looked at. It waits for the first row of a cut, or to know that those of one key are all there. A server sends its rows 8 KiB at
+ * a time, and a cut for each of these would cost more than the rows: for the next ones it waits a moment, too.
+ */
 static int look(struct sl_context *ctx, const struct shared *o, struct worker *w, bool is_first)
 {
 	bool may_wait = is_first || (o->key && !w->is_unique);
@@ -334,7 +339,9 @@ static int look(struct sl_context *ctx, const struct shared *o, struct worker *w
 	if (!w->stream.is_open)
 		r = open_page(ctx, o, w, 0);
 	if (r == 0)
-		r = stream_look(ctx, w->conn, &w->stream, may_wait ? SL_NEVER : 0);
+		r = stream_look(ctx, w->conn, &w->stream, may_wait ? SL_NEVER : w->send_at);
+	if (r > 0 && is_first)
+		w->send_at = sl_now() + PATIENCE;
 	if (r == 0 && o->key && w->stream.rows >= PAGE_ROWS)
 		return is_first ? look(ctx, o, w, is_first) : PAGE_END;
 	if (r == -ETIMEDOUT || (r == -ECANCELED && !may_wait))
