@@ -29,6 +29,7 @@ UNIT_TESTS = \
 	tests/unit/test_sync \
 	tests/unit/test_task \
 	tests/unit/test_timers \
+	tests/unit/test_utf8 \
 	tests/unit/test_vet \
 	tests/unit/test_watch
 check_PROGRAMS += $(UNIT_TESTS)
@@ -90,6 +91,8 @@ nodist_EXTRA_tests_unit_test_status_SOURCES = dummy.cxx
 tests_unit_test_suspects_SOURCES = tests/unit/test_suspects.c
 tests_unit_test_suspects_LDADD = libsupervisor.a libengine.a libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_suspects_SOURCES = dummy.cxx
+tests_unit_test_utf8_SOURCES = tests/unit/test_utf8.c
+tests_unit_test_utf8_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
@@ -137,15 +140,15 @@ tests_fuzz_fuzz_graph_LDADD = libgraph.a $(RECORD_LIBS) libbase.a
 tests_fuzz_fuzz_graph_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_graph_SOURCES = dummy.cxx
 tests_fuzz_fuzz_json_SOURCES = tests/fuzz/fuzz_json.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_json_LDADD = $(RECORD_LIBS)
+tests_fuzz_fuzz_json_LDADD = $(RECORD_LIBS) libbase.a
 tests_fuzz_fuzz_json_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_json_SOURCES = dummy.cxx
 tests_fuzz_fuzz_csv_SOURCES = tests/fuzz/fuzz_csv.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_csv_LDADD = $(RECORD_LIBS)
+tests_fuzz_fuzz_csv_LDADD = $(RECORD_LIBS) libbase.a
 tests_fuzz_fuzz_csv_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_csv_SOURCES = dummy.cxx
 tests_fuzz_fuzz_listen_SOURCES = tests/fuzz/fuzz_listen.c $(FUZZ_MAIN)
-tests_fuzz_fuzz_listen_LDADD = libstages.a $(RECORD_LIBS)
+tests_fuzz_fuzz_listen_LDADD = libstages.a $(RECORD_LIBS) libbase.a
 tests_fuzz_fuzz_listen_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_listen_SOURCES = dummy.cxx
 

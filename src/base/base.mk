@@ -10,6 +10,7 @@ libbase_a_SOURCES = \
 	src/base/log.c src/base/log.h \
 	src/base/secret.c src/base/secret.h \
 	src/base/units.c src/base/units.h \
+	src/base/utf8.c src/base/utf8.h \
 	src/base/word.c src/base/word.h \
 	src/stats/page.c src/stats/page.h
 

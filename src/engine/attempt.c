@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/secret.h"
+#include "base/utf8.h"
 
 #define RATE_BURST (100 * NSEC_PER_MSEC)
 #define BACKOFF_FACTOR_MAX 30
@@ -126,7 +127,7 @@ static __attribute__((noinline)) int give_up(
 		failures, failures == 1 ? "" : "s");
 	(void)secret_hide(reason);
 	callback->err.text[0] = '\0';
-	callback_reject(callback, NULL, record, reason);
+	callback_reject(callback, NULL, record, utf8_mend(reason));
 	return SL_REJECTED;
 }
 

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "base/utf8.h"
 #include "engine/keeper.h"
 
 #define EXCERPT_SIZE 200
@@ -289,7 +290,7 @@ static __attribute__((noinline)) void reject(struct callback *callback, const ch
 
 	(void)vsnprintf(reason, sizeof(reason), format, args);
 	(void)secret_hide(reason);
-	callback_reject(callback, where, record, reason);
+	callback_reject(callback, where, record, utf8_mend(reason));
 }
 
 int sl_reject(

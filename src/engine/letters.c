@@ -9,8 +9,10 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "base/utf8.h"
 #include "engine/host.h"
 
 #define REASON_SHOWN 100
@@ -30,8 +32,11 @@ static const char *print_time(int64_t ns, char *text, size_t size)
 /* Fit for a line: without control characters, cut. */
 static const char *one_line(const char *from, char *text, size_t size)
 {
-	(void)snprintf(
-		text, size, "%.*s%s", (int)size - 4, from, strlen(from) > size - 4 ? "..." : "");
+	size_t length = strlen(from);
+	bool is_cut = length > size - 4;
+	size_t kept = is_cut ? utf8_cut(from, size - 4) : length;
+
+	(void)snprintf(text, size, "%.*s%s", (int)kept, from, is_cut ? "..." : "");
 	for (char *at = text; *at; at++)
 		if ((unsigned char)*at < ' ')
 			*at = ' ';
@@ -90,11 +95,14 @@ static int show_one(void *user, const struct dead_letter *letter)
 	return print_record(letter);
 }
 
+/* What a stage or a path says may be in any encoding. */
 static void put_text(struct sl_writer *out, const char *name, const char *text)
 {
+	_cleanup_free_ char *copy = text ? strdup(text) : NULL;
+
 	sl_put_cstr(out, name);
-	if (text)
-		sl_put_cstr(out, text);
+	if (copy)
+		sl_put_cstr(out, utf8_mend(copy));
 	else
 		sl_put_nil(out);
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "record/json.h"
 
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -20,12 +21,12 @@ void sl_print(struct sl_value v, char *text, size_t size)
 		return;
 	text[0] = '\0';
 	if (v.data && json_write_lax(&out, v, size) == 0) {
-		size_t fits = out.size < size ? out.size : size - 1;
+		bool is_cut = out.size >= size;
+		bool has_dots = is_cut && size > 4;
+		size_t fits = is_cut ? utf8_cut(out.data, size - (has_dots ? 4 : 1)) : out.size;
 
 		memcpy(text, out.data, fits);
-		text[fits] = '\0';
-		if (out.size >= size && size > 4)
-			memcpy(text + size - 4, "...", 4);
+		memcpy(text + fits, has_dots ? "..." : "", has_dots ? 4 : 1);
 	}
 	json_text_free(&out);
 }

@@ -65,6 +65,17 @@ def test_a_malformed_line_is_a_letter_with_file_and_line(place):
         place.sluice("dead", "replay", "p.conf", "--stage", "read")[2] or "can be replayed" in dead(place, "replay", "--stage", "read")
 
 
+def test_what_is_not_utf8_or_was_cut_inside_a_character_is_exported(place):
+    """A reason that was cut to fit, and the path of a file named in Latin-1."""
+    with open(os.fsencode(place.path) + b"/in gr\xfcn.ndjson", "w") as file:
+        file.write(json.dumps({"id": 1, "a" + "ü" * 300: 2}) + '\n{"id": \n')
+    place.run("""stages = { read = { source = "file"; path = "in *.ndjson"; };
+                           save = { sink = "file"; from = "read"; path = "out.csv"; columns = ["id"]; }; };""", status=3)
+    malformed, refused = sorted(letters(place), key=lambda letter: letter["stage"])
+    assert malformed["where"].endswith("in gr?n.ndjson:2")
+    assert refused["reason"].startswith("out.csv: field `aüüü") and refused["reason"].endswith("ü")
+
+
 @pytest.mark.parametrize("mode", ["", "threads = 3;", "coroutines = 20;"])
 def test_of_batches_and_of_sinks(bench, mode):
     """Every worker model names its letters by their records."""
