@@ -495,7 +495,10 @@ static void give_delivery(struct pump *pump, struct delivery *delivery)
 	give(pump, job);
 }
 
-/* The next delivery that may be begun: the first if the gates are open, else the first urgent one. */
+/*
+ * The next delivery that may be begun: the first if the gates are open, else the first urgent one. In order only what was begun before may pass
+ * others: what the outlets hold came before all that is ready, so nothing below waits for what is behind the first.
+ */
 static struct delivery *next_delivery(struct pump *pump)
 {
 	struct delivery *delivery;
@@ -504,7 +507,8 @@ static struct delivery *next_delivery(struct pump *pump)
 		return pump->ready;
 	DL_FOREACH(pump->ready, delivery)
 	{
-		if (link_is_urgent(&pump->env, &delivery->batch->head))
+		if (link_is_urgent(&pump->env, &delivery->batch->head) &&
+			(!pump->order || order_may_pass(pump->ready, delivery)))
 			return delivery;
 	}
 	return NULL;
@@ -620,6 +624,21 @@ static void tell_floors(struct pump *pump)
 
 /* --- words -------------------------------------------------------------------------------------- */
 
+/* What is dropped comes again, and nothing behind it may be begun before. */
+static void drop_ordered(
+	struct pump *pump, const struct inlet *inlet, uint32_t instance, uint32_t epoch)
+{
+	while (pump->ready) {
+		struct delivery *last = pump->ready->prev;
+
+		DL_DELETE(pump->ready, last);
+		need(pump, order_take_back(pump->order, last));
+	}
+	pump->ready_count = 0;
+	order_drop(pump->order, inlet, instance, epoch);
+	release_ordered(pump);
+}
+
 static void drop_ready(
 	struct pump *pump, const struct inlet *inlet, uint32_t instance, uint32_t epoch)
 {
@@ -634,8 +653,6 @@ static void drop_ready(
 		pump->ready_count--;
 		delivery_free(delivery);
 	}
-	if (pump->order)
-		order_drop(pump->order, inlet, instance, epoch);
 }
 
 static void collect_items(struct pump *pump);
@@ -651,7 +668,10 @@ static void word_for_inlet(struct pump *pump, struct inlet *inlet, const struct 
 		break;
 	case WORD_PEER_GONE:
 		inlet_peer_gone(inlet, word->instance, word->epoch);
-		drop_ready(pump, inlet, word->instance, word->epoch);
+		if (pump->order)
+			drop_ordered(pump, inlet, word->instance, word->epoch);
+		else
+			drop_ready(pump, inlet, word->instance, word->epoch);
 		break;
 	case WORD_PEER_DONE:
 		inlet_peer_finished(inlet, word->instance, word->how);

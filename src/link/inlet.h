@@ -19,6 +19,7 @@ struct delivery {
 	struct inlet *inlet;
 	uint32_t instance; /* upstream */
 	uint32_t epoch;
+	uint64_t came_at; /* order.h: the position that its lane waited for when it was handed on */
 	struct delivery *prev, *next;
 };
 

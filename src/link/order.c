@@ -128,6 +128,7 @@ static struct delivery *lane_next(struct order *order, struct lane *lane)
 	if (!order->has_ended && (first->batch->head.id.start > lane->next ||
 					 !lane_may_begin(order, lane, &first->batch->head)))
 		return NULL;
+	first->came_at = lane->next;
 	if (first->batch->head.id.end > lane->next)
 		lane->next = first->batch->head.id.end;
 	DL_DELETE(lane->held, first);
@@ -147,6 +148,37 @@ struct delivery *order_next(struct order *order)
 			return delivery;
 	}
 	return NULL;
+}
+
+static bool is_of_lane(const struct delivery *delivery, const struct batch_id *id)
+{
+	const struct batch_id *own = &delivery->batch->head.id;
+
+	return own->run == id->run && own->origin == id->origin && own->path == id->path;
+}
+
+bool order_may_pass(const struct delivery *list, const struct delivery *delivery)
+{
+	const struct batch_id *id = &delivery->batch->head.id;
+	const struct delivery *before = list;
+
+	if (list == delivery)
+		return true;
+	/* The first of its lane that moved it: there the lane stood when the last of it was begun. */
+	while (before != delivery &&
+		(!is_of_lane(before, id) || before->batch->head.id.end <= before->came_at))
+		before = before->next;
+	return id->end <= before->came_at;
+}
+
+/* What repeats what was begun has not moved its lane, and does not move it back. */
+int order_take_back(struct order *order, struct delivery *delivery)
+{
+	int r = order_add(order, delivery);
+
+	if (r == 0)
+		lane_get(order, &delivery->batch->head.id)->next = delivery->came_at;
+	return r;
 }
 
 void order_end(struct order *order)

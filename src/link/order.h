@@ -24,6 +24,16 @@ struct delivery *order_next(struct order *order);
  * them. They are handed on as they stand.
  */
 void order_end(struct order *order);
+/*
+ * `list`: what was handed on and not begun, in that order. May this one of it be begun before the others? When it is the first; or all of it was
+ * begun before, and that not only handed on, in this list.
+ */
+bool order_may_pass(const struct delivery *list, const struct delivery *delivery);
+/*
+ * Takes back what was handed on and not begun, so that the order can be made anew when some of it is dropped: all of it, the last one
+ * first. Takes the delivery. 0 or -ENOMEM (not taken).
+ */
+int order_take_back(struct order *order, struct delivery *delivery);
 /* Drops what came from a process that was reaped: it will come again. */
 void order_drop(struct order *order, const struct inlet *inlet, uint32_t instance, uint32_t epoch);
 /* Forgets lanes of origins that nobody names any more. */

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Exactly once in files: transforms and sinks are killed at random, and the file is what it would have been without."""
+import contextlib
 import csv
 import gzip
 import io
@@ -150,3 +151,26 @@ def test_nothing_is_left_of_it(place):
     with sqlite3.connect(next(place.path.rglob("committed.save.db"))) as database:
         assert database.execute("SELECT count(*) FROM batches").fetchone() < (10,)
     database.close()
+
+
+@pytest.mark.parametrize("work, save", [('rate = "400/s";', ""), ("", 'rate = "400/s"; queue = 1;')], ids=["it is slow", "its sink is slow"])
+def test_one_process_sees_the_order_whoever_dies_above_it(place, work, save):
+    """What a dead process had sent and was not begun comes again: nothing behind it is begun before, however full all is."""
+    place.write("in.ndjson", "".join(json.dumps({"id": n}) + "\n" for n in range(600)))
+    place.write("p.conf", f"""stages = {{
+      read  = {{ source = "file"; path = "in.ndjson"; }};
+      split = {{ transform = "sql"; from = "read"; query = "SELECT id FROM input"; processes = 3; order = "keep"; restart = 1000; backoff = "1ms"; }};
+      work  = {{ transform = "exec"; from = "split"; command = [ "tee", "-a", "seen" ]; order = "keep"; {work} }};
+      save  = {{ sink = "file"; from = "work"; path = "out.ndjson"; order = "keep"; {save} }};
+    }};""")
+    process = place.start("run", "p.conf")
+    for kill in range(6):
+        wait_for(lambda: process.poll() is not None or ((place.path / "seen").exists() and
+                 (place.path / "seen").stat().st_size > 400 * (kill + 1)), what="progress")
+        with contextlib.suppress(ProcessLookupError, IndexError):
+            os.kill(sorted(children(process.pid, {"split"}))[0], signal.SIGKILL)
+    code, _, err = finish(process)
+    assert code == 0, err
+    seen = [json.loads(line)["id"] for line in (place.path / "seen").read_text().splitlines()]
+    assert list(dict.fromkeys(seen)) == list(range(600))
+    assert [json.loads(line)["id"] for line in (place.path / "out.ndjson").read_text().splitlines()] == list(range(600))

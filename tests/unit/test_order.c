@@ -8,6 +8,7 @@
 #include <stdlib.h>
 
 #include <cmocka.h>
+#include <utlist.h>
 
 #include "link/order.h"
 
@@ -147,6 +148,47 @@ static void the_dead_are_dropped(void **state)
 	order_free(order);
 }
 
+/* What was handed on and not begun goes back, so that nothing passes what is dropped and comes again. */
+static void what_was_not_begun_is_ordered_again(void **state)
+{
+	struct link_env env = { 0 };
+	struct order *order = order_new(&env);
+	struct delivery *handed[6], *list = NULL;
+
+	(void)state;
+	for (uint64_t at = 0; at < 40; at += 10)
+		assert_int_equal(order_add(order, make(5, at, at + 10)), 0);
+	assert_int_equal(next(order), 0); /* begun */
+	assert_int_equal(order_add(order, make(5, 0, 10)), 0);
+	for (int i = 0; i < 4; i++) {
+		handed[i] = order_next(order);
+		DL_APPEND(list, handed[i]);
+	}
+	assert_int_equal(order_add(order, make(5, 0, 10)), 0);
+	assert_int_equal(order_add(order, make(5, 20, 30)), 0);
+	for (int i = 4; i < 6; i++) {
+		handed[i] = order_next(order);
+		DL_APPEND(list, handed[i]);
+	}
+	/* Only what was begun passes, and the first. */
+	for (int i = 0; i < 6; i++)
+		assert_int_equal(order_may_pass(list, handed[i]), i == 0 || i == 4);
+	handed[2]->epoch = 7; /* [20, 30) is of one that died */
+	handed[5]->epoch = 7;
+	for (int i = 5; i >= 0; i--)
+		assert_int_equal(order_take_back(order, handed[i]), 0);
+	order_drop(order, NULL, 0, 7);
+	assert_int_equal(next(order), 0); /* the repeats, which have not moved the lane */
+	assert_int_equal(next(order), 0);
+	assert_int_equal(next(order), 10);
+	assert_int_equal(next(order), -1);
+	assert_int_equal(order_add(order, make(5, 20, 30)), 0);
+	assert_int_equal(next(order), 20);
+	assert_int_equal(next(order), 30);
+	assert_int_equal(order_held(order), 0);
+	order_free(order);
+}
+
 /* Two empty places are missing, and nobody is left to fill them. */
 static void at_the_end_gaps_are_not_waited_for(void **state)
 {
@@ -174,6 +216,7 @@ int main(void)
 		cmocka_unit_test(origins_follow_one_another),
 		cmocka_unit_test(origins_that_are_apart_alternate),
 		cmocka_unit_test(the_dead_are_dropped),
+		cmocka_unit_test(what_was_not_begun_is_ordered_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
