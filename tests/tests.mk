@@ -79,6 +79,7 @@ tests_unit_test_repeats_LDADD = libsupervisor.a libbase.a $(CMOCKA_LIBS)
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_spans_SOURCES = tests/unit/test_spans.c
+tests_unit_test_spans_LDFLAGS = $(AM_LDFLAGS) -Wl,--wrap=malloc
 tests_unit_test_spans_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_spans_SOURCES = dummy.cxx
 tests_unit_test_states_SOURCES = tests/unit/test_states.c

@@ -140,6 +140,11 @@ static struct origin *origin_get(
 	if (!origin)
 		return NULL;
 	origin->id = id;
+	HASH_ADD(hh, origins->by_id, id, sizeof(origin->id), origin);
+	if (!origin->hh.tbl) {
+		free(origin);
+		return NULL;
+	}
 	origin->next = start;
 	origin->floor = start;
 	origin->is_apart = is_apart;
@@ -152,7 +157,6 @@ static struct origin *origin_get(
 		last->awaited++;
 	}
 	DL_APPEND2(origins->list, origin, prev, nextp);
-	HASH_ADD(hh, origins->by_id, id, sizeof(origin->id), origin);
 	return origin;
 }
 

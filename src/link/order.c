@@ -76,6 +76,10 @@ static struct lane *lane_get(struct order *order, const struct batch_id *id)
 		return NULL;
 	lane->key = key;
 	HASH_ADD(hh, order->lanes, key, sizeof(lane->key), lane);
+	if (!lane->hh.tbl) {
+		free(lane);
+		return NULL;
+	}
 	return lane;
 }
 

@@ -740,13 +740,17 @@ static int add_duty(struct outlet *outlet, struct entry *entry, struct edge *edg
 		return -ENOMEM;
 	duty->key.id = batch->head.id;
 	duty->key.edge = (uint64_t)(edge - outlet->edges);
+	HASH_ADD(hh, outlet->duties, key, sizeof(duty->key), duty);
+	if (!duty->hh.tbl) {
+		free(duty);
+		return -ENOMEM;
+	}
 	duty->entry = entry;
 	duty->batch = batch_ref(batch);
 	duty->edge = edge;
 	duty->lane = lane;
 	DL_APPEND(edge->waiting, duty);
 	edge->waiting_count++;
-	HASH_ADD(hh, outlet->duties, key, sizeof(duty->key), duty);
 	entry->left++;
 	return 0;
 }

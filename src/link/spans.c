@@ -87,6 +87,10 @@ int spans_add(struct spans **all, struct spans_key key, uint64_t start, uint64_t
 			return -ENOMEM;
 		set->key = key;
 		HASH_ADD(hh, *all, key, sizeof(key), set);
+		if (!set->hh.tbl) {
+			free(set);
+			return -ENOMEM;
+		}
 	}
 	return spans_merge(set, start, end);
 }
@@ -186,6 +190,10 @@ int floors_raise(struct floors **all, uint64_t origin, uint64_t floor, uint64_t 
 	item->floor = floor;
 	item->round = round;
 	HASH_ADD(hh, *all, origin, sizeof(item->origin), item);
+	if (!item->hh.tbl) {
+		free(item);
+		return -ENOMEM;
+	}
 	return 1;
 }
 

@@ -138,6 +138,10 @@ static struct watch *get_watch(struct loop *loop, int fd)
 		return NULL;
 	watch->fd = fd;
 	HASH_ADD_INT(loop->watches, fd, watch);
+	if (!watch->hh.tbl) {
+		free(watch);
+		return NULL;
+	}
 	return watch;
 }
 

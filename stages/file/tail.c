@@ -24,13 +24,14 @@ struct tail *tail_new(
 	tail->watch = -1;
 	tail->name = strdup(name);
 	tail->path = strdup(path);
-	if (!tail->name || !tail->path) {
+	if (tail->name && tail->path)
+		HASH_ADD(hh, follow->tails, id, sizeof(tail->id), tail);
+	if (!tail->hh.tbl) {
 		free(tail->name);
 		free(tail->path);
 		free(tail);
 		return NULL;
 	}
-	HASH_ADD(hh, follow->tails, id, sizeof(tail->id), tail);
 	return tail;
 }
 
@@ -210,6 +211,9 @@ static void watch_it(struct sl_context *ctx, struct follow *follow, struct tail 
 		return;
 	tail->watch = number;
 	HASH_ADD(hh_watch, follow->watched, watch, sizeof(tail->watch), tail);
+	/* Without memory it is looked at now and then, like one that cannot be watched. */
+	if (!tail->hh_watch.tbl)
+		tail->watch = -1;
 }
 
 bool tail_open(struct sl_context *ctx, struct follow *follow, struct tail *tail)

@@ -83,6 +83,11 @@ static struct key *get_key(struct input *input, const char *name, size_t size)
 	key->size = size;
 	key->column = input_column(input, key->name);
 	HASH_ADD_KEYPTR(hh, input->keys, key->name, key->size, key);
+	if (!key->hh.tbl) {
+		free(key->name);
+		free(key);
+		return NULL;
+	}
 	return key;
 }
 

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <errno.h>
 
 #include "link/spans.h"
 
@@ -99,12 +100,44 @@ static void floors_only_rise(void **state)
 	assert_int_equal(floors_count(all), 0);
 }
 
+/* --- without memory ------------------------------------------------------------------------------- */
+
+void *__real_malloc(size_t size);
+void *__wrap_malloc(size_t size);
+
+static bool is_full;
+
+/* The tables' own; what is kept in them comes from calloc. */
+void *__wrap_malloc(size_t size)
+{
+	return is_full ? NULL : __real_malloc(size);
+}
+
+static void no_memory_is_an_error(void **state)
+{
+	struct spans *spans = NULL;
+	struct floors *floors = NULL;
+
+	(void)state;
+	is_full = true;
+	assert_int_equal(spans_add(&spans, key, 10, 20), -ENOMEM);
+	assert_int_equal(floors_raise(&floors, 5, 10, 0), -ENOMEM);
+	is_full = false;
+	assert_null(spans);
+	assert_null(floors);
+	assert_int_equal(spans_add(&spans, key, 10, 20), 0);
+	assert_int_equal(floors_raise(&floors, 5, 10, 0), 1);
+	spans_free(&spans);
+	floors_free(&floors);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(random_additions_are_a_set),
 		cmocka_unit_test(forgotten_sets_go),
 		cmocka_unit_test(floors_only_rise),
+		cmocka_unit_test(no_memory_is_an_error),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
