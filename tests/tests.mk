@@ -9,6 +9,7 @@ UNIT_TESTS = \
 	tests/unit/test_batch \
 	tests/unit/test_cancel \
 	tests/unit/test_checkpoint \
+	tests/unit/test_committed \
 	tests/unit/test_dead \
 	tests/unit/test_decoder \
 	tests/unit/test_frame \
@@ -47,6 +48,9 @@ nodist_EXTRA_tests_unit_test_batch_SOURCES = dummy.cxx
 tests_unit_test_checkpoint_SOURCES = tests/unit/test_checkpoint.c
 tests_unit_test_checkpoint_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_checkpoint_SOURCES = dummy.cxx
+tests_unit_test_committed_SOURCES = tests/unit/test_committed.c
+tests_unit_test_committed_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
+nodist_EXTRA_tests_unit_test_committed_SOURCES = dummy.cxx
 tests_unit_test_dead_SOURCES = tests/unit/test_dead.c
 tests_unit_test_dead_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_dead_SOURCES = dummy.cxx

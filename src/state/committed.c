@@ -28,7 +28,7 @@ static const char *const steps[] = {
 	" PRIMARY KEY (slot, instance))",
 };
 
-enum statement { HAS, ADD, RAISE, PASS, MARK, RECALL, STATEMENT_COUNT };
+enum statement { HAS, ADD, RAISE, PASS, FORGET, MARK, RECALL, STATEMENT_COUNT };
 
 /*
  * The row of an origin with path 0 and start 0 is its floor: whatever ends below that was committed, and is forgotten. Without it a late copy
@@ -46,9 +46,10 @@ static const char *const texts[STATEMENT_COUNT] = {
 	[ADD] = "INSERT OR IGNORE INTO batches VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
 	[RAISE] =
 		"INSERT INTO batches VALUES (?1, ?2, 0, 0, ?3, 0) ON CONFLICT (run, origin, path, "
-		"start) DO UPDATE SET stop = max(stop, excluded.stop)",
-	[PASS] =
-		"DELETE FROM batches WHERE run <> ?1 OR (origin = ?2 AND stop <= ?3 AND path <> 0)",
+		"start) DO UPDATE SET stop = excluded.stop WHERE excluded.stop > stop",
+	[PASS] = "DELETE FROM batches WHERE run = ?1 AND origin = ?2 AND stop <= ?3 AND path <> 0",
+	/* All of it, once for each run: it looks at every row. */
+	[FORGET] = "DELETE FROM batches WHERE run <> ?1",
 	[MARK] = "INSERT INTO marks VALUES (?1, ?2, ?3, ?3) ON CONFLICT (instance) DO UPDATE SET "
 		 "run = "
 		 "?2, mark = ?3, first = iif(run = ?2, first, ?3)",
@@ -59,6 +60,7 @@ struct committed {
 	char state[PATH_MAX];
 	char name[COMMITTED_NAME_MAX];
 	struct store_kind kind;
+	uint64_t run; /* names of other runs were forgotten */
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENT_COUNT];
 };
@@ -152,6 +154,7 @@ static int run(struct committed *c, const char *sql, struct err *err)
 static int give_up(struct committed *c, int r)
 {
 	(void)sqlite3_exec(c->db, "ROLLBACK", NULL, NULL, NULL);
+	c->run = 0;
 	return r;
 }
 
@@ -172,18 +175,42 @@ static int check_new(struct committed *c, const struct batch_id *id, struct err 
 		     : r;
 }
 
+static int forget_other_runs(struct committed *c, uint64_t run, struct err *err)
+{
+	int r;
+
+	if (c->run == run)
+		return 0;
+	BIND(c, FORGET, run);
+	r = step(c, FORGET, err);
+	c->run = r == 0 ? run : 0;
+	return r;
+}
+
+/* Names that ended below a floor go when it rises. */
+static int raise_floor(
+	struct committed *c, const struct batch_id *id, uint64_t floor, struct err *err)
+{
+	int r;
+
+	BIND(c, RAISE, id->run, id->origin, floor);
+	r = step(c, RAISE, err);
+	if (r < 0 || sqlite3_changes(c->db) == 0)
+		return r;
+	BIND(c, PASS, id->run, id->origin, floor);
+	return step(c, PASS, err);
+}
+
 int committed_add(struct committed *c, const struct batch_head *head, uint64_t dead, bool is_new,
 	struct err *err)
 {
 	const struct batch_id *id = &head->id;
 	int r = is_new ? check_new(c, id, err) : 0;
 
-	BIND(c, RAISE, id->run, id->origin, head->floor);
 	if (r == 0)
-		r = step(c, RAISE, err);
-	BIND(c, PASS, id->run, id->origin, head->floor);
+		r = forget_other_runs(c, id->run, err);
 	if (r == 0)
-		r = step(c, PASS, err);
+		r = raise_floor(c, id, head->floor, err);
 	BIND(c, ADD, id->run, id->origin, id->path, id->start, id->end, dead);
 	if (r == 0)
 		r = step(c, ADD, err);
