@@ -3,6 +3,7 @@
 #include "engine/keeper.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@
 
 #define INTERVAL_MS 100
 #define RETRY_MS 1000
+#define TRIES 8    /* of what may pass, but need not: some seconds */
 #define GROUP 1024 /* cuts in one transaction */
 
 struct keeper {
@@ -30,8 +32,9 @@ struct keeper {
 	uint32_t next_repeat;
 	pthread_t thread;
 	bool has_thread;
-	bool is_held_up; /* the thread's: said */
-	bool has_bounds; /* constant */
+	unsigned tries;       /* the thread's: failed, in a row */
+	unsigned begin_tries; /* keeper_begin's, as above */
+	bool has_bounds;      /* constant */
 
 	pthread_mutex_t lock; /* of all below, and of taking and freeing slots */
 	pthread_cond_t wake;
@@ -124,23 +127,44 @@ static int advance(struct keeper *keeper, struct err *err)
 
 /* --- the thread ----------------------------------------------------------------------------------- */
 
-static bool may_pass(int error)
+/* How often in a row it is tried. What is full is emptied some day; a disk that cannot write will not heal. */
+static unsigned tries_for(int error)
 {
-	return error == -ENOSPC || error == -EBUSY || error == -EIO || error == -EACCES;
+	switch (error) {
+	case -ENOSPC:
+	case -EDQUOT:
+	case -EROFS:
+	case -EBUSY:
+		return UINT_MAX;
+	case -EIO:
+	case -EACCES:
+		return TRIES;
+	default:
+		return 1;
+	}
 }
 
-static void held_up(struct keeper *keeper, const struct err *err)
+/* True: it is to be tried again. */
+static bool held_up(struct keeper *keeper, int error, const struct err *err)
 {
-	if (!keeper->is_held_up)
+	keeper->tries++;
+	if (keeper->tries >= tries_for(error))
+		return false;
+	if (keeper->tries == 1)
 		log_write(LOG_LEVEL_WARNING, "the checkpoint waits: %s", err->text);
-	keeper->is_held_up = true;
+	return true;
 }
 
 static void goes_on(struct keeper *keeper)
 {
-	if (keeper->is_held_up)
+	if (keeper->tries > 0)
 		log_write(LOG_LEVEL_WARNING, "the checkpoint is written again");
-	keeper->is_held_up = false;
+	keeper->tries = 0;
+}
+
+static int64_t retry_ms(const struct keeper *keeper)
+{
+	return keeper->tries < 5 ? INTERVAL_MS << (keeper->tries - 1) : RETRY_MS;
 }
 
 /* Sleeps until there may be something to do; true: the last round has begun. */
@@ -153,7 +177,7 @@ static bool rest(struct keeper *keeper, int64_t ms)
 	until.tv_sec = at / NSEC_PER_SEC;
 	until.tv_nsec = at % NSEC_PER_SEC;
 	(void)pthread_mutex_lock(&keeper->lock);
-	if (!keeper->is_finishing || keeper->is_held_up)
+	if (!keeper->is_finishing || keeper->tries > 0)
 		(void)pthread_cond_timedwait(&keeper->wake, &keeper->lock, &until);
 	is_finishing = keeper->is_finishing;
 	(void)pthread_mutex_unlock(&keeper->lock);
@@ -164,7 +188,9 @@ static void give_up(struct keeper *keeper, int error, const struct err *err)
 {
 	(void)pthread_mutex_lock(&keeper->lock);
 	keeper->failed = error;
-	keeper->err = *err;
+	(void)err_set(&keeper->err, error,
+		"the checkpoint cannot be written (tried %u time%s): %.900s", keeper->tries,
+		keeper->tries == 1 ? "" : "s", err->text);
 	(void)pthread_mutex_unlock(&keeper->lock);
 }
 
@@ -177,18 +203,16 @@ static void *keep(void *user)
 		struct err err = { 0 };
 		int r = advance(keeper, &err);
 
-		if (r < 0 && !may_pass(r)) {
+		if (r < 0 && !held_up(keeper, r, &err)) {
 			give_up(keeper, r, &err);
 			return NULL;
 		}
-		if (r < 0)
-			held_up(keeper, &err);
-		else
+		if (r >= 0)
 			goes_on(keeper);
 		if (r == 0 && is_last)
 			return NULL;
 		if (r <= 0)
-			is_last = rest(keeper, r < 0 ? RETRY_MS : INTERVAL_MS);
+			is_last = rest(keeper, r < 0 ? retry_ms(keeper) : INTERVAL_MS);
 	}
 }
 
@@ -251,7 +275,10 @@ static void pass_empty(struct keeper *keeper)
 	}
 }
 
-/* What was settled up to the first cut that was not belongs to the checkpoint; the others stand in the ring. */
+/*
+ * What was settled up to the first cut that was not belongs to the checkpoint; the others stand in the ring. On a full disk those do, too: their
+ * places are filled once more, and the thread brings the checkpoint forward when there is space.
+ */
 static int take_over(struct keeper *keeper, uint64_t *totals, struct err *err)
 {
 	int r;
@@ -271,7 +298,7 @@ static int take_over(struct keeper *keeper, uint64_t *totals, struct err *err)
 			tally_add(totals, cuts_tally(keeper->cuts, slot), keeper->cells);
 	}
 	pass_empty(keeper);
-	return r;
+	return r < 0 && tries_for(r) < UINT_MAX ? r : 0;
 }
 
 static int start_thread(struct keeper *keeper, struct err *err)
@@ -515,7 +542,8 @@ int keeper_begin(struct keeper *keeper, const struct sl_origin *origin, struct s
 		r = checkpoint_find(keeper->reader, origin->origin, &row, err);
 	if (r > 0)
 		*ret = origin_of(&row);
-	return r < 0 && may_pass(r) ? -EAGAIN : r;
+	keeper->begin_tries = r < 0 ? keeper->begin_tries + 1 : 0;
+	return r < 0 && keeper->begin_tries < tries_for(r) ? -EAGAIN : r;
 }
 
 int keeper_next(struct keeper *keeper, const struct sl_origin *after, struct sl_origin *ret,

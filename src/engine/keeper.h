@@ -6,7 +6,8 @@
  *
  *     keeper_cut -> [cut] -- keeper_settle --> [settled] -- keeper's thread, all before it too --> checkpoint, slot free
  *
- * A disk that is full holds up the checkpoints, then the slots, then the source; it goes on by itself. What names origins
+ * A disk that is full holds up the checkpoints, then the slots, then the source; it goes on by itself. One that answers with an error
+ * is tried for some seconds (keeper_failed). What names origins
  * (keeper_place and behind it) is the worker's; everything else the pump's.
  */
 #ifndef ENGINE_KEEPER_H

@@ -37,12 +37,16 @@ static int errno_of(int code)
 	}
 }
 
-/* A growing -wal or -shm for which there is no space is an I/O error to SQLite; the system call knew more. */
+/* A growing -wal or -shm for which there is no space, or no quota, is an I/O error to SQLite; the system call knew more (but for the -shm). */
 static int error_of(sqlite3 *db)
 {
-	int r = errno_of(sqlite3_extended_errcode(db));
+	int code = sqlite3_extended_errcode(db);
+	int r = code == SQLITE_IOERR_SHMSIZE ? -ENOSPC : errno_of(code);
+	int error = (code & 0xff) == SQLITE_IOERR || (code & 0xff) == SQLITE_CANTOPEN
+			    ? sqlite3_system_errno(db)
+			    : 0;
 
-	return r == -EIO && sqlite3_system_errno(db) == ENOSPC ? -ENOSPC : r;
+	return error == ENOSPC || error == EDQUOT || error == EROFS ? -error : r;
 }
 
 int store_error(sqlite3 *db, const struct store_kind *kind, struct err *err)

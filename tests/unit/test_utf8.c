@@ -25,7 +25,8 @@ static void test_good_text_stays(void **state)
 	(void)state;
 	expect("", "");
 	expect("plain\n\t", "plain\n\t");
-	expect("\u00fc \u20ac \U0001f600 \uffff \U0010ffff", "\u00fc \u20ac \U0001f600 \uffff \U0010ffff");
+	expect("\u00fc \u20ac \U0001f600 \uffff \U0010ffff",
+		"\u00fc \u20ac \U0001f600 \uffff \U0010ffff");
 }
 
 static void test_a_character_that_is_cut_goes(void **state)
@@ -40,7 +41,9 @@ static void test_a_character_that_is_cut_goes(void **state)
 static void test_other_bytes_are_shown(void **state)
 {
 	(void)state;
-	expect("gr\xfc\xdf" "e", "gr??e");
+	expect("gr\xfc\xdf"
+	       "e",
+		"gr??e");
 	expect("cut \xe2\x82 (tried 3 times)", "cut ?? (tried 3 times)");
 	expect("\x80\xc0\xaf\xff", "????");
 	/* A surrogate, a long form, beyond the last character. */
