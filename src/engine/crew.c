@@ -50,6 +50,7 @@ int crew_start(struct host *host, struct crew *crew, struct err *err)
 	return 0;
 }
 
+/* Under the lock, without which the worker does not end its loop. */
 static void nudge(struct worker *worker)
 {
 	struct loop *loop = atomic_load(&worker->loop);
@@ -74,8 +75,10 @@ void crew_rouse(struct crew *crew)
 
 void crew_cancel(struct crew *crew)
 {
+	(void)pthread_mutex_lock(&crew->lock);
 	for (uint32_t i = 0; i < crew->worker_count; i++)
 		nudge(&crew->workers[i]);
+	(void)pthread_mutex_unlock(&crew->lock);
 }
 
 void crew_put_back(struct crew *crew, struct job *job)

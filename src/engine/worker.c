@@ -670,13 +670,21 @@ static int begin(struct worker *worker)
 	return 0;
 }
 
+/* Nobody nudges it any more, also not one who has just looked. */
+static void forget_loop(struct worker *worker)
+{
+	(void)pthread_mutex_lock(&worker->crew->lock);
+	atomic_store(&worker->loop, NULL);
+	(void)pthread_mutex_unlock(&worker->crew->lock);
+}
+
 static int end(struct worker *worker)
 {
 	struct crew *crew = worker->crew;
 	struct host *host = crew->host;
 	int r = 0;
 
-	atomic_store(&worker->loop, NULL);
+	forget_loop(worker);
 	forget_cancel();
 	slot_enter(worker);
 	if (host->impl->finish)
