@@ -78,10 +78,8 @@ static size_t on_body(char *data, size_t one, size_t size, void *user)
 	struct exchange *exchange = user;
 
 	(void)one;
-	if (buffer_add(&exchange->body, data, size))
-		return size;
-	exchange->is_too_large = true;
-	return 0;
+	exchange->is_too_large = size > exchange->body.max - exchange->body.size;
+	return buffer_add(&exchange->body, data, size) ? size : 0;
 }
 
 /* Every answer on the way, of a redirect too, begins anew. */

@@ -159,9 +159,7 @@ static int run_program(const struct sl_program *program, const struct ends *ends
 	_cleanup_free_ char **environment = make_environment(program->environment);
 	int error = 0;
 
-	if (!environment)
-		return -ENOMEM;
-	child->pid = vfork_program(program, environment, ends);
+	child->pid = environment ? vfork_program(program, environment, ends) : -ENOMEM;
 	(void)close(ends->failure);
 	if (child->pid < 0)
 		return child->pid;
