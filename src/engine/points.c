@@ -102,12 +102,14 @@ static int for_sink(struct points *points, const struct graph_stage *stage, uint
 	return r;
 }
 
-/* NULL: not a sink, or one that cannot be had: with what its stage says. */
-static const struct sl_stage *sink_of(struct points *points, const struct graph_stage *stage)
+/* NULL: not a sink. Without a sink's code (a module that is another by now) nobody knows what it holds: 0 or negative errno. */
+static int sink_of(
+	struct points *points, const struct graph_stage *stage, const struct sl_stage **ret)
 {
-	return stage->role == SL_SINK
+	*ret = stage->role == SL_SINK
 		       ? registry_open(stage->module, stage->role, stage->impl, &points->err)
 		       : NULL;
+	return stage->role == SL_SINK && !*ret ? -ENOENT : 0;
 }
 
 /* --- making --------------------------------------------------------------------------------------- */
@@ -129,9 +131,10 @@ static int make(struct points *points)
 				points->state, graph->stages[i].name, next.number, &points->err);
 	for (uint32_t i = 0; i < graph->stage_count && r == 0; i++) {
 		const struct graph_stage *stage = &graph->stages[i];
-		const struct sl_stage *impl = sink_of(points, stage);
+		const struct sl_stage *impl;
 
-		if (impl && impl->sync)
+		r = sink_of(points, stage, &impl);
+		if (r == 0 && impl && impl->sync)
 			r = for_sink(points, stage, stage->processes, impl, sync_sink);
 	}
 	return r == 0 ? point_seal(points->state, &next, &points->err) : r;
@@ -177,9 +180,10 @@ static int restore_sinks(struct points *points, uint64_t number)
 
 	for (uint32_t i = 0; i < graph->stage_count && r == 0; i++) {
 		const struct graph_stage *stage = &graph->stages[i];
-		const struct sl_stage *impl = sink_of(points, stage);
+		const struct sl_stage *impl;
 
-		if (stage->flags & SL_REMEMBERED)
+		r = sink_of(points, stage, &impl);
+		if (r == 0 && (stage->flags & SL_REMEMBERED))
 			r = restore_sink(points, stage, number);
 		if (r == 0 && impl && impl->known)
 			r = for_sink(points, stage, 1, impl, ask_sink);

@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from conftest import BUILD, ROOT
+from conftest import BUILD, ROOT, wait_for
 
 EXAMPLES = ROOT / "examples"
 DOCUMENT = ROOT / "doc/writing-a-stage.md"
@@ -286,3 +286,36 @@ def test_a_module_that_goes_away(shop):
     code, _, err = shop.sluice("run", "p.conf")
     assert code == 1 and f'cannot take the stage "upper" from the module {path}: cannot open shared object file' in err, err
     assert gone.exists()
+
+
+SINK = """
+#include <sluice/stage.h>
+static int64_t take(struct sl_context *ctx, void *shared, void *worker, const struct sl_batch *in)
+{
+	(void)ctx, (void)shared, (void)worker;
+	return sl_batch_count(in);
+}
+static int make_last(struct sl_context *ctx, const void *shared)
+{
+	(void)ctx, (void)shared;
+	return 0;
+}
+static const struct sl_stage stage = {
+	.abi = SL_ABI, .name = "taker", .role = SL_SINK, .summary = "a test", .flags = SL_RESUMES, .write = take, .sync = make_last,
+};
+SL_MODULE(&stage);
+"""
+
+
+def test_no_point_without_the_code_of_a_sink(shop):
+    """What a sink that cannot be asked has written is not taken to be on the disk."""
+    path = compile_module(shop, "taker", SINK)
+    shop.write("in.ndjson", "".join(f'{{"n":{n}}}\n' for n in range(2000)))
+    shop.write("p.conf", """sync_interval = "50ms"; stages = { read = { source = "file"; path = "in.ndjson"; rate = "500/s"; };
+                            save = { sink = "taker"; from = "read"; }; };""")
+    process = shop.start("run", "p.conf")
+    point = shop.path / "s/sluice/p/point"
+    wait_for(lambda: process.poll() is not None or point.exists(), what="a point")
+    path.unlink()
+    _, err = process.communicate(timeout=30)
+    assert "what is written is not safe from a power cut: cannot take the stage \"taker\"" in err, err
