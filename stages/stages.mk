@@ -19,6 +19,7 @@ libstages_a_SOURCES = \
 	stages/file/folders.c \
 	stages/file/follow.c stages/file/follow.h \
 	stages/file/frozen.c \
+	stages/file/identity.c stages/file/identity.h \
 	stages/file/inputs.c stages/file/inputs.h \
 	stages/file/lost.c \
 	stages/file/reader.c stages/file/reader.h \

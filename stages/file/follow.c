@@ -202,8 +202,10 @@ static int read_next(struct sl_context *ctx, struct follow *follow, struct sl_cu
 
 int follow_produce(struct sl_context *ctx, struct follow *follow, struct sl_cut *cut)
 {
-	int r = begin(ctx, follow);
+	int r;
 
+	follow->makes_again |= cut->until > 0;
+	r = begin(ctx, follow);
 	if (r < 0)
 		return r;
 	if (cut->until)

@@ -55,7 +55,7 @@ static void identify(struct inputs *inputs)
 
 	for (size_t i = 0; i < inputs->count; i++)
 		if (statx(AT_FDCWD, inputs->items[i].path, 0, INPUT_STATX, &st) == 0)
-			inputs->items[i].id = input_id(&st);
+			inputs->items[i].id = input_id(-1, inputs->items[i].path, &st);
 }
 
 /* 0, also when another process was first. */

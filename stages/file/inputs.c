@@ -131,20 +131,6 @@ int inputs_find(struct sl_context *ctx, const struct sl_strings *patterns, bool 
 
 /* --- origins ------------------------------------------------------------------------------------ */
 
-struct file_id input_id(const struct statx *st)
-{
-	bool is_born = st->stx_mask & STATX_BTIME;
-
-	return (struct file_id){ { st->stx_dev_major, st->stx_dev_minor, st->stx_ino,
-		is_born ? (uint64_t)st->stx_btime.tv_sec : 0,
-		is_born ? st->stx_btime.tv_nsec : 0 } };
-}
-
-bool input_is_born(const struct file_id *id)
-{
-	return id->part[3] != 0 || id->part[4] != 0;
-}
-
 uint64_t input_origin(const char *name, const struct file_id *id, uint64_t generation)
 {
 	const uint64_t identity[] = { id->part[0], id->part[1], id->part[2], id->part[3],
@@ -172,21 +158,62 @@ static struct input_place newest(
 	return at;
 }
 
-struct input_place input_place(struct sl_context *ctx, const char *name, const char *other,
-	const struct file_id *id, uint64_t wanted)
+/* Of two names of a file, that under which more was read. */
+static const struct input_place *further(
+	const struct input_place *own, const struct input_place *theirs)
 {
-	struct input_place own = newest(ctx, name, id, wanted);
-	struct input_place theirs;
+	if (!theirs->is_known || theirs->generation < own->generation)
+		return own;
+	return own->is_known && theirs->generation == own->generation &&
+			       theirs->place.position <= own->place.position
+		       ? own
+		       : theirs;
+}
 
-	if (own.origin == wanted)
+/* A generation is found behind those before it. */
+static void keep_generations(struct sl_context *ctx, const struct input_wish *wish,
+	const struct file_id *id, const struct input_place *own, uint64_t count)
+{
+	const char *text = *wish->name ? wish->name : wish->other;
+	struct sl_origin kept;
+
+	for (uint64_t i = own->is_known ? own->generation + 1 : 0; i < count; i++)
+		(void)sl_checkpoint_begin(ctx,
+			&(struct sl_origin){
+				.origin = input_origin(wish->name, id, i), .name = text },
+			&kept);
+}
+
+/* As it was known by its device: until all that was cut then is settled, and known to be on the disk. */
+static bool must_stay(
+	struct sl_context *ctx, const struct input_place *past, const struct input_wish *wish)
+{
+	return past->is_known &&
+	       (wish->stays || sl_bound(ctx, past->origin, past->place.position) > 0);
+}
+
+struct input_place input_place(
+	struct sl_context *ctx, const struct file_id *id, const struct input_wish *wish)
+{
+	struct input_place own = newest(ctx, wish->name, id, wish->wanted);
+	struct input_place theirs, past = { 0 };
+	const struct input_place *best;
+	struct file_id old;
+
+	if (own.origin == wish->wanted)
 		return own;
-	theirs = newest(ctx, other, id, 0);
-	if (!theirs.is_known || theirs.generation < own.generation)
+	if (input_by_device(id, &old))
+		past = newest(ctx, wish->name, &old, wish->wanted);
+	if (further(&own, &past) == &past && must_stay(ctx, &past, wish))
+		return past;
+	theirs = newest(ctx, wish->other, id, 0);
+	best = further(further(&own, &past), &theirs);
+	if (best == &own)
 		return own;
-	if (own.is_known && theirs.generation == own.generation &&
-		theirs.place.position <= own.place.position)
-		return own;
-	theirs.origin = input_origin(name, id, theirs.generation);
+	theirs = *best;
+	theirs.past = theirs.origin;
+	theirs.origin = input_origin(wish->name, id, theirs.generation);
+	keep_generations(ctx, wish, id, &own, theirs.generation);
 	return theirs;
 }
 

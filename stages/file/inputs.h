@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which files there are, what names them, and where to go on in each. An origin is a file by device, inode, time of birth, name and
+ * Which files there are, what names them, and where to go on in each. An origin is a file by file system, inode, time of birth (identity.h), name and
  * *generation*: a file that is shorter than what was read of it has been begun anew, and is its next one. The name is the path; that of a file that
  * is followed is empty, since it may be renamed.
  *
@@ -10,14 +10,9 @@
 #ifndef STAGES_FILE_INPUTS_H
 #define STAGES_FILE_INPUTS_H
 
-#include <sys/stat.h>
-
 #include <sluice/stage.h>
 
-/* Device, inode, time of birth; without padding, so that it can be a key. */
-struct file_id {
-	uint64_t part[5];
-};
+#include "identity.h"
 
 struct input {
 	char *path;
@@ -45,9 +40,6 @@ int inputs_find(struct sl_context *ctx, const struct sl_strings *patterns, bool 
 int inputs_freeze(struct sl_context *ctx, struct inputs *inputs);
 void inputs_free(struct inputs *inputs);
 
-#define INPUT_STATX (STATX_BASIC_STATS | STATX_BTIME)
-struct file_id input_id(const struct statx *st);
-bool input_is_born(const struct file_id *id); /* the file system knows the time of birth */
 uint64_t input_origin(const char *name, const struct file_id *id, uint64_t generation);
 
 struct input_place {
@@ -55,13 +47,22 @@ struct input_place {
 	uint64_t origin;
 	struct sl_place place;
 	bool is_known; /* something was read of it before */
+	uint64_t past; /* the origin that it was before it had this one; 0: none */
 };
-/*
- * Where to go on in a file: its newest generation of which anything is known. `other`: another name under which it may have been read: if
- * more was, it is gone on behind that. `wanted`: an origin that is known, as a cut was made in it; 0: none.
- */
-struct input_place input_place(struct sl_context *ctx, const char *name, const char *other,
-	const struct file_id *id, uint64_t wanted);
+
+/* How to look for it. */
+struct input_wish {
+	const char *name;
+	/* Under which it may have been read, too: if more was, it is gone on behind that. */
+	const char *other;
+	/* An origin that is known, as a cut was made in it; 0: none. */
+	uint64_t wanted;
+	/* Cuts are made again: what is known by its device (input_by_device) stays so, as their origins are. */
+	bool stays;
+};
+/* Where to go on in a file: its newest generation of which anything is known. */
+struct input_place input_place(
+	struct sl_context *ctx, const struct file_id *id, const struct input_wish *wish);
 /* The file begins anew. A failure to keep its name is none: it will be kept with its first records. */
 void input_next_generation(struct sl_context *ctx, const char *name, const char *text,
 	const struct file_id *id, struct input_place *place);

@@ -56,9 +56,9 @@ struct wanted_file {
 static bool is_file(void *user, const char *path, const struct statx *st)
 {
 	struct wanted_file *wanted = user;
-	struct file_id id = input_id(st);
+	struct file_id id = input_id(-1, path, st);
 
-	if (memcmp(&id, wanted->id, sizeof(id)) != 0)
+	if (!input_is_same(&id, wanted->id))
 		return false;
 	wanted->path = strdup(path);
 	return true;
@@ -109,7 +109,7 @@ static bool is_rotated(const char *file, const char *base)
 static bool is_sibling(void *user, const char *path, const struct statx *st)
 {
 	struct siblings *all = user;
-	struct file_id id = input_id(st);
+	struct file_id id = input_id(-1, path, st);
 	struct sibling *items;
 
 	if (!is_rotated(input_base(path), all->base) || time_of(st) <= all->since ||
@@ -135,9 +135,11 @@ static int by_birth(const void *a, const void *b)
 static bool is_kept(struct sl_context *ctx, const struct file_id *id)
 {
 	struct sl_origin kept;
+	struct file_id old;
 
 	return sl_checkpoint_begin(
-		       ctx, &(struct sl_origin){ .origin = input_origin("", id, 0) }, &kept) != 0;
+		       ctx, &(struct sl_origin){ .origin = input_origin("", id, 0) }, &kept) != 0 ||
+	       (input_by_device(id, &old) && is_kept(ctx, &old));
 }
 
 struct tail *follow_missed(struct sl_context *ctx, struct follow *follow, const char *name,
@@ -201,8 +203,11 @@ static bool is_origin(void *user, const char *path, const struct statx *st)
 {
 	struct wanted_origin *wanted = user;
 
-	wanted->id = input_id(st);
-	if (!has_generation(wanted, &wanted->id))
+	struct file_id old;
+
+	wanted->id = input_id(-1, path, st);
+	if (!has_generation(wanted, &wanted->id) &&
+		!(input_by_device(&wanted->id, &old) && has_generation(wanted, &old)))
 		return false;
 	wanted->path = strdup(path);
 	wanted->born = time_of(st);
@@ -214,7 +219,7 @@ static struct tail *find_tail(struct sl_context *ctx, const struct follow *follo
 	struct wanted_origin wanted = { .ctx = ctx, .origin = origin };
 
 	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
-		if (tail->at.origin == origin)
+		if (tail->at.origin == origin || tail->at.past == origin)
 			return tail;
 	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
 		if (tail->at.generation > 0 && has_generation(&wanted, &tail->id))
@@ -309,7 +314,7 @@ static int find_one(struct sl_context *ctx, struct follow *follow, const struct 
 	if (tail && tail->at.origin == kept->origin)
 		return 0;
 	if (tail)
-		/* A generation before a truncation. */
+		/* A generation before a truncation, or what it was known by before. */
 		is_ended(follow, kept);
 	else if (!walk_beside(kept->name, is_origin, &wanted))
 		r = say_lost(ctx, follow, kept, all);

@@ -39,8 +39,11 @@ static int open_stdin(struct sl_context *ctx, struct reader *reader)
 static void find_place(struct sl_context *ctx, struct reader *reader, const char *path,
 	const struct statx *st, uint64_t wanted)
 {
-	const struct file_id id = input_id(st);
-	struct input_place at = input_place(ctx, path, "", &id, wanted);
+	const struct file_id id = input_id(reader->fd, path, st);
+	const struct input_wish wish = {
+		.name = path, .other = "", .wanted = wanted, .stays = reader->makes_again
+	};
+	struct input_place at = input_place(ctx, &id, &wish);
 
 	if (reader->is_plain && S_ISREG(st->stx_mode) &&
 		(at.place.position > st->stx_size || !input_has_place(reader->fd, &at.place)))
@@ -117,7 +120,8 @@ static void close_current(struct reader *reader)
 /* Of the run's list: it is not what it was. Said, unless it had been read to its end. */
 static void say_gone(struct sl_context *ctx, const struct input *file)
 {
-	struct input_place at = input_place(ctx, file->path, "", &file->id, 0);
+	struct input_place at = input_place(
+		ctx, &file->id, &(struct input_wish){ .name = file->path, .other = "" });
 
 	if (!at.place.is_done)
 		sl_log(ctx, SL_LOG_WARNING,
@@ -129,7 +133,7 @@ static void say_gone(struct sl_context *ctx, const struct input *file)
 /* False: there is nothing to be opened. */
 static bool is_there(struct sl_context *ctx, struct reader *reader, const struct input *file)
 {
-	struct file_id id;
+	struct file_id id, old = { 0 };
 	struct statx st;
 	bool is_there;
 
@@ -139,8 +143,11 @@ static bool is_there(struct sl_context *ctx, struct reader *reader, const struct
 	/* What else is wrong with it is said when it is opened. */
 	if (!is_there && errno != ENOENT)
 		return true;
-	id = is_there ? input_id(&st) : (struct file_id){ 0 };
-	if (memcmp(&id, &file->id, sizeof(id)) != 0 && reader->said_of <= reader->next)
+	id = is_there ? input_id(-1, file->path, &st) : (struct file_id){ 0 };
+	if (!input_by_device(&id, &old))
+		old = id;
+	if (!input_is_same(&id, &file->id) && !input_is_same(&old, &file->id) &&
+		reader->said_of <= reader->next)
 		say_gone(ctx, file);
 	reader->said_of = reader->next + 1;
 	return is_there;
@@ -160,8 +167,11 @@ static bool is_origin(struct sl_context *ctx, const char *path, uint64_t origin)
 
 	if (input_is_stdin(path) || statx(AT_FDCWD, path, 0, INPUT_STATX, &st) < 0)
 		return false;
-	id = input_id(&st);
-	return input_place(ctx, path, "", &id, origin).origin == origin;
+	id = input_id(-1, path, &st);
+	return input_place(ctx, &id,
+		       &(struct input_wish){
+			       .name = path, .other = "", .wanted = origin, .stays = true })
+		       .origin == origin;
 }
 
 /* The file in which a cut is to be made again is the next, also when others have come to stand before it. */
@@ -204,6 +214,7 @@ static int read_some(struct sl_context *ctx, struct reader *reader, struct sl_cu
 static int open_one(struct sl_context *ctx, struct reader *reader, const struct sl_cut *cut)
 {
 	reader->refusal.ctx = ctx;
+	reader->makes_again |= cut->until > 0;
 	if (cut->until && reader->decoder && reader->origin != cut->origin)
 		close_current(reader);
 	if (reader->decoder)

@@ -12,8 +12,9 @@ struct reader {
 	const struct codec_options *codec;
 	uint64_t total; /* bytes, 0: unknown */
 
-	size_t next;    /* index of the file to open */
-	size_t said_of; /* behind the last file that was said to be another one */
+	size_t next;      /* index of the file to open */
+	size_t said_of;   /* behind the last file that was said to be another one */
+	bool makes_again; /* some cuts were those of a predecessor */
 	int fd;
 	struct sl_decoder *decoder;
 	struct input_refusal refusal;

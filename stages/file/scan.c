@@ -39,11 +39,21 @@ bool follow_is_mine(struct sl_context *ctx, const char *name)
 }
 
 /* 1: the file is kept under a name, *ret_mine: one of ours; 0: another process will keep it; negative errno. */
-static int claim(struct sl_context *ctx, const char *name, const struct file_id *id,
-	struct sl_origin *ret, bool *ret_mine)
+static int claim(struct sl_context *ctx, const struct follow *follow, const char *name,
+	const struct file_id *id, struct sl_origin *ret, bool *ret_mine)
 {
-	struct sl_origin origin = { .origin = input_origin("", id, 0) };
-	int r = sl_checkpoint_begin(ctx, &origin, ret);
+	struct sl_origin origin = { 0 };
+	struct file_id old;
+	int r = 0;
+
+	if (follow->makes_again && input_by_device(id, &old)) {
+		origin.origin = input_origin("", &old, 0);
+		r = sl_checkpoint_begin(ctx, &origin, ret);
+	}
+	if (r == 0) {
+		origin.origin = input_origin("", id, 0);
+		r = sl_checkpoint_begin(ctx, &origin, ret);
+	}
 
 	if (r == 0 && follow_is_mine(ctx, name)) {
 		origin.name = name;
@@ -62,9 +72,11 @@ static bool is_compressed(
 	return *ret_error == 0 && codec.compression != SL_COMPRESSION_NONE;
 }
 
-static void place(struct sl_context *ctx, struct tail *tail)
+static void place(struct sl_context *ctx, const struct follow *follow, struct tail *tail)
 {
-	tail->at = input_place(ctx, "", tail->name, &tail->id, 0);
+	tail->at = input_place(ctx, &tail->id,
+		&(struct input_wish){
+			.name = "", .other = tail->name, .stays = follow->makes_again });
 	if (tail->at.place.is_done && !input_is_born(&tail->id))
 		input_next_generation(ctx, "", tail->name, &tail->id, &tail->at);
 }
@@ -75,7 +87,8 @@ struct tail *follow_adopt(struct sl_context *ctx, struct follow *follow, const c
 	struct sl_origin kept = { 0 };
 	struct tail *tail;
 	bool is_mine = false, is_ignored = is_compressed(ctx, follow, path, ret_error);
-	int r = *ret_error < 0 || is_ignored ? *ret_error : claim(ctx, name, id, &kept, &is_mine);
+	int r = *ret_error < 0 || is_ignored ? *ret_error
+					     : claim(ctx, follow, name, id, &kept, &is_mine);
 
 	follow->must_retry |= r == -EAGAIN;
 	*ret_error = r == -EAGAIN || r > 0 ? 0 : r;
@@ -94,7 +107,7 @@ struct tail *follow_adopt(struct sl_context *ctx, struct follow *follow, const c
 			path);
 	if (!is_mine)
 		return NULL;
-	place(ctx, tail);
+	place(ctx, follow, tail);
 	/* What it was read to is no news. */
 	follow->done += tail->at.place.position;
 	follow->total += tail->at.place.position;
@@ -146,7 +159,7 @@ static int see(struct follow *follow, const char *path, struct fresh *fresh)
 
 	if (statx(AT_FDCWD, path, 0, INPUT_STATX, &st) < 0 || !S_ISREG(st.stx_mode))
 		return 0;
-	id = input_id(&st);
+	id = input_id(-1, path, &st);
 	tail = tail_find(follow, &id);
 	/* What nobody has claimed may be ours under another name. */
 	if (tail && tail->is_foreign && !tail->is_claimed) {

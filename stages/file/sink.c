@@ -115,7 +115,7 @@ static int file_open(struct sl_context *ctx, void *shared)
 	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
 }
 
-/* --- the mark: [what the encoder knows, length, device, inode, hash of what stands before the length] -------------------------------------- */
+/* --- the mark: [what the encoder knows, length, file system, inode, hash of what stands before the length] --------------------------------- */
 
 #define MARK_FIELDS 5
 
@@ -123,6 +123,7 @@ static int file_open(struct sl_context *ctx, void *shared)
 static int remember(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
 	struct stat st;
+	uint64_t system;
 	int r;
 
 	sl_writer_reset(&w->mark);
@@ -134,7 +135,8 @@ static int remember(struct sl_context *ctx, const struct shared *o, struct worke
 	if (fstat(w->fd, &st) < 0)
 		return sl_error(ctx, -errno, "%s: %s", o->part, strerrordesc_np(errno));
 	sl_put_uint(&w->mark, (uint64_t)st.st_size);
-	sl_put_uint(&w->mark, st.st_dev);
+	system = file_system(w->fd, o->part, st.st_dev);
+	sl_put_uint(&w->mark, system ? system : st.st_dev);
 	sl_put_uint(&w->mark, st.st_ino);
 	sl_put_uint(&w->mark, input_mark(w->fd, (uint64_t)st.st_size));
 	r = sl_record_done(&w->mark);
@@ -153,12 +155,19 @@ static int no_mark(struct sl_context *ctx, const struct shared *o)
 
 /* What a mark says of the file. */
 struct place {
-	uint64_t length, device, inode, hash;
+	uint64_t length, system, inode, hash;
 };
 
+/* An older mark has the device; and where the file system says nothing about itself there is nothing else. */
+static bool is_there(int fd, const struct stat *st, const struct place *place)
+{
+	return st->st_ino == place->inode &&
+	       (st->st_dev == place->system || file_system(fd, NULL, st->st_dev) == place->system);
+}
+
 /*
- * The very file; or one with the same before the length: after a power cut it may have been written anew, and after any start of the machine the
- * number of its device may be another.
+ * The very file; or one with the same before the length: after a power cut it may have been written anew, and the number of its device may be another
+ * one after any start of the machine.
  */
 static bool is_file(int fd, const struct place *place)
 {
@@ -166,7 +175,7 @@ static bool is_file(int fd, const struct place *place)
 
 	if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size < place->length)
 		return false;
-	return (st.st_dev == place->device && st.st_ino == place->inode) ||
+	return is_there(fd, &st, place) ||
 	       (place->hash != 0 && input_mark(fd, place->length) == place->hash);
 }
 
@@ -212,7 +221,7 @@ static int go_on(
 	for (int i = 0; i < MARK_FIELDS; i++)
 		if (!sl_next(&c, &key, &fields[i]))
 			return no_mark(ctx, o);
-	if (!sl_get_uint(fields[1], &place.length) || !sl_get_uint(fields[2], &place.device) ||
+	if (!sl_get_uint(fields[1], &place.length) || !sl_get_uint(fields[2], &place.system) ||
 		!sl_get_uint(fields[3], &place.inode) || !sl_get_uint(fields[4], &place.hash))
 		return no_mark(ctx, o);
 	if (open_again(o, w, &place) < 0) {

@@ -25,7 +25,7 @@ struct tail *tail_new(
 	tail->name = strdup(name);
 	tail->path = strdup(path);
 	if (tail->name && tail->path)
-		HASH_ADD(hh, follow->tails, id, sizeof(tail->id), tail);
+		HASH_ADD(hh, follow->tails, id.part, sizeof(tail->id.part), tail);
 	if (!tail->hh.tbl) {
 		free(tail->name);
 		free(tail->path);
@@ -39,7 +39,7 @@ struct tail *tail_find(const struct follow *follow, const struct file_id *id)
 {
 	struct tail *tail = NULL;
 
-	HASH_FIND(hh, follow->tails, id, sizeof(*id), tail);
+	HASH_FIND(hh, follow->tails, id->part, sizeof(id->part), tail);
 	return tail;
 }
 
@@ -231,8 +231,8 @@ bool tail_open(struct sl_context *ctx, struct follow *follow, struct tail *tail)
 		return false;
 	}
 	if (fd >= 0 && statx(fd, "", AT_EMPTY_PATH, INPUT_STATX, &st) == 0) {
-		id = input_id(&st);
-		if (memcmp(&id, &tail->id, sizeof(id)) == 0) {
+		id = input_id(fd, tail->path, &st);
+		if (input_is_same(&id, &tail->id)) {
 			tail->fd = fd;
 			tail_set_size(follow, tail, st.stx_size);
 			DL_APPEND2(follow->warm, tail, warm_prev, warm_next);

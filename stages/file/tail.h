@@ -83,6 +83,7 @@ struct follow {
 	struct ended *ended; /* the first was said when has_said_ended */
 	bool has_said_ended;
 	bool has_begun;
+	bool makes_again; /* the first cuts are those of a predecessor */
 	bool must_scan, must_retry;
 	int64_t scan_at, scan_not_before, looked_at;
 	int64_t scanned;      /* when the last scan began, by the wall clock */

@@ -25,22 +25,33 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 
 
 class Disk:
-    """An ext4 in a file, and the machine that it is in."""
+    """An ext4, or of another kind, in a file, and the machine that it is in."""
 
-    def __init__(self, size="192M"):
+    def __init__(self, size="192M", kind="ext4"):
         self.home = pathlib.Path(tempfile.mkdtemp(prefix="power"))
         self.folder = self.home / "disk"
         self.folder.mkdir()
         self.boot = self.home / "boot"
         try:
             subprocess.run(["truncate", "-s", size, self.home / "image"], check=True)
-            subprocess.run(["mkfs.ext4", "-q", "-F", self.home / "image"], check=True, capture_output=True)
-            # One for all its days: files are known by the number of their device, too.
-            self.device = subprocess.run(["losetup", "-f", "--show", self.home / "image"], check=True, capture_output=True, text=True).stdout.strip()
+            subprocess.run([f"mkfs.{kind}", "-q", "-F" if kind == "ext4" else "-f", self.home / "image"], check=True, capture_output=True)
+            self.device = self.attach()
             self.switch_on()
         except (OSError, subprocess.CalledProcessError) as error:
             subprocess.run(["rm", "-rf", self.home], check=False)
-            pytest.skip(f"this machine cannot make and mount an ext4 of its own: {error}")
+            pytest.skip(f"this machine cannot make and mount an {kind} of its own: {error}")
+
+    def attach(self):
+        return subprocess.run(["losetup", "-f", "--show", self.home / "image"], check=True, capture_output=True, text=True).stdout.strip()
+
+    def move(self):
+        """To another device, over a start of the machine."""
+        old = self.device
+        self.switch_off()
+        self.device = self.attach()
+        subprocess.run(["losetup", "-d", old], check=True)
+        assert self.device != old
+        self.switch_on()
 
     def switch_on(self):
         self.boot.write_text(f"{uuid.uuid4()}\n")
