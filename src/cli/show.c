@@ -107,7 +107,9 @@ static void sample(struct show *show, const struct supervisor *supervisor, int64
 	for (uint32_t i = 0; i < graph->stage_count && i < SHOW_STAGES_MAX; i++) {
 		struct row row = sum(supervisor, i);
 
-		show->rate[i] = (double)(row.in - show->before[i]) / seconds;
+		/* After a reload the counters begin at 0 again. */
+		show->rate[i] =
+			row.in > show->before[i] ? (double)(row.in - show->before[i]) / seconds : 0;
 		show->before[i] = row.in;
 	}
 }
@@ -119,7 +121,7 @@ static const char *progress(const struct show *show, const struct row *row, char
 	double elapsed = (double)(clock_now() - show->started_ns);
 
 	text[0] = '\0';
-	if (row->total == 0 || row->done == 0)
+	if (row->total == 0 || row->done == 0 || row->total < row->done)
 		return text;
 	if (row->is_bytes) {
 		(void)units_print_size(row->done, done, sizeof(done));
@@ -212,15 +214,13 @@ void show_tick(void *user, const struct supervisor *supervisor)
 
 /* --- the end ------------------------------------------------------------------------------------ */
 
-static uint64_t received(
-	const struct graph *graph, const struct graph_stage *stage, const uint64_t *tally)
+static uint64_t received(const struct graph_stage *stage, const uint64_t *tally)
 {
 	uint64_t in = 0;
 
 	for (uint32_t i = 0; i < stage->input_count; i++)
 		in += tally[tally_received(stage->inputs[i])];
 	return in;
-	(void)graph;
 }
 
 /* Several stages that take from one port each get every record; so the most that any got is what was made. */
@@ -253,7 +253,7 @@ static void print_table(const struct supervisor *supervisor, const uint64_t *tal
 		const struct graph_stage *stage = &graph->stages[i];
 		uint64_t dead = tally[tally_dead(graph, i)];
 		uint64_t in = stage->role == SL_SOURCE ? tally[tally_consumed(graph, i)] + dead
-						       : received(graph, stage, tally);
+						       : received(stage, tally);
 		uint64_t out = stage->role == SL_SINK ? tally[tally_consumed(graph, i)]
 						      : sent(graph, stage, tally);
 		char in_text[32], out_text[32], dead_text[32];
@@ -287,8 +287,7 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	const struct supervisor_result *result)
 {
 	const struct graph *graph = supervisor_graph(supervisor);
-	bool has_letters = false;
-	uint64_t dead = 0;
+	uint64_t dead = result->given_up;
 	char elapsed[32], count[32], text[200];
 
 	erase(show);
@@ -298,13 +297,6 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	}
 	if (show->is_quiet)
 		return;
-	for (uint32_t i = 0; i < graph->stage_count; i++) {
-		uint64_t own = result->tally[tally_dead(graph, i)];
-
-		dead += own;
-		has_letters = has_letters ||
-			      (own > 0 && graph->stages[i].on_error == GRAPH_ON_ERROR_DEAD_LETTER);
-	}
 	(void)units_print_duration(result->elapsed_ns, elapsed, sizeof(elapsed));
 	(void)units_print_count(dead, count, sizeof(count));
 	(void)snprintf(text, sizeof(text), "%s in %s: every record that was read is %s%s",
@@ -319,7 +311,7 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	(void)fprintf(stderr, "%s\n", text);
 	if (result->is_stopped)
 		(void)fprintf(stderr, "`sluice run %s` goes on from here\n", graph->file);
-	if (has_letters)
+	if (result->letters > 0)
 		(void)fprintf(
 			stderr, "what was given up is kept: sluice dead list %s\n", graph->file);
 }

@@ -88,8 +88,10 @@ static void say_end(struct service *service, const struct supervisor_result *res
 		say(service, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, result->reason);
 	else if (result->end == SUPERVISOR_DEAD)
 		say(service, LOG_EVENT_ENDED, LOG_LEVEL_WARNING,
-			"everything that was read is settled; records were given up: see `sluice "
-			"dead list`");
+			result->letters > 0 ? "everything that was read is settled; records were "
+					      "given up: see `sluice dead list`"
+					    : "everything that was read is settled; records were "
+					      "given up, and none of them is kept");
 	else
 		say(service, LOG_EVENT_ENDED, LOG_LEVEL_INFO,
 			"everything that was read is settled");

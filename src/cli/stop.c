@@ -58,16 +58,19 @@ static void print_end(const struct client *client, const json_t *end)
 {
 	const char *reason = reply_text(end, "reason");
 	const char *how = reply_text(end, "end");
-	char elapsed[32];
+	char elapsed[32], count[32];
 
+	(void)units_print_count(reply_number(end, "given_up"), count, sizeof(count));
 	(void)units_print_duration((int64_t)(reply_real(end, "elapsed_seconds") * NSEC_PER_SEC),
 		elapsed, sizeof(elapsed));
 	(void)printf("%s: ", client->place.name);
 	if (strcmp(how, "settled") == 0)
 		(void)printf("settled: every record that was read is accounted for");
 	else if (strcmp(how, "dead_letters") == 0)
-		(void)printf("settled, but records were given up: sluice dead list %s",
-			client->options.file);
+		(void)printf(reply_number(end, "dead_letters") > 0
+				     ? "settled; given up: %s, kept: sluice dead list %s"
+				     : "settled; given up, and not kept: %s",
+			count, client->options.file);
 	else
 		(void)printf("%s", reason[0] ? reason : how);
 	(void)printf("; it ran for %s\n", elapsed);

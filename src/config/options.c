@@ -267,14 +267,31 @@ static void check_address(struct loader *loader, struct draft *draft, const char
 		draft->target = arena_copy(&loader->arena, text, strlen(text));
 }
 
+/* False: said, also that there is no memory, which is said once, of all. */
+static bool bind_options(struct loader *loader, const struct draft *draft,
+	const struct sl_option *table, struct sl_value map, void *shared,
+	struct schema_bound **ret_bound)
+{
+	struct err err = { "" };
+	int r = schema_bind(table, map, shared, ret_bound, &err);
+
+	if (r == -ENOMEM)
+		loader->arena.error = r;
+	else if (r < 0)
+		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
+	return r == 0;
+}
+
 static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 {
 	struct schema_bound *bound = NULL;
 	struct err err = { "" };
 	const char *target;
-	int r = schema_bind(draft->impl->options, draft->options, shared, &bound, &err);
+	int r = 0;
 
-	if (r == 0 && loader->stages->check)
+	if (!bind_options(loader, draft, draft->impl->options, draft->options, shared, &bound))
+		return;
+	if (loader->stages->check)
 		r = loader->stages->check(draft->impl, draft->name, shared, &err);
 	if (r < 0)
 		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
@@ -308,13 +325,10 @@ static void bind_common(struct loader *loader, struct draft *draft, struct sl_va
 {
 	struct schema_bound *bound = NULL;
 	struct sl_strings *partition = &draft->common.partition;
-	struct err err = { "" };
 	const char **fields;
 
-	if (schema_bind(schema_common, map, &draft->common, &bound, &err) < 0) {
-		problems_error(&loader->problems, draft->line, "%s", err.text);
+	if (!bind_options(loader, draft, schema_common, map, &draft->common, &bound))
 		return;
-	}
 	draft->processes = draft->common.processes == SCHEMA_AUTO
 				   ? cores_count()
 				   : (uint32_t)draft->common.processes;

@@ -167,10 +167,11 @@ json_t *routes_tell_end(const struct control *control, const struct supervisor_r
 		return json_pack("{s:s, s:s, s:i, s:s}", "pipeline",
 			supervisor_graph(control->supervisor)->name, "end", ends[SUPERVISOR_FAILED],
 			"status", SUPERVISOR_FAILED, "reason", "the supervisor failed");
-	return json_pack("{s:s, s:s, s:i, s:b, s:f, s:o}", "pipeline",
+	return json_pack("{s:s, s:s, s:i, s:b, s:f, s:I, s:I, s:o}", "pipeline",
 		supervisor_graph(control->supervisor)->name, "end", ends[result->end], "status",
 		(int)result->end, "stopped", result->is_stopped, "elapsed_seconds",
-		status_seconds(result->elapsed_ns), "reason",
+		status_seconds(result->elapsed_ns), "given_up", (json_int_t)result->given_up,
+		"dead_letters", (json_int_t)result->letters, "reason",
 		status_text(result->end == SUPERVISOR_FAILED ? result->reason : NULL));
 }
 

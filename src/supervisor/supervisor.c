@@ -410,12 +410,15 @@ void supervisor_free(struct supervisor *supervisor)
 
 /* --- results ------------------------------------------------------------------------------------ */
 
-static bool has_dead(const struct graph *graph, const uint64_t *tally)
+static void count_given_up(const struct graph *graph, struct supervisor_result *result)
 {
-	for (uint32_t i = 0; i < graph->stage_count; i++)
-		if (tally[tally_dead(graph, i)] > 0)
-			return true;
-	return false;
+	for (uint32_t i = 0; i < graph->stage_count && result->has_counts; i++) {
+		uint64_t dead = result->tally[tally_dead(graph, i)];
+
+		result->given_up += dead;
+		if (graph->stages[i].on_error == GRAPH_ON_ERROR_DEAD_LETTER)
+			result->letters += dead;
+	}
 }
 
 void supervisor_result(const struct supervisor *supervisor, struct supervisor_result *ret)
@@ -428,6 +431,7 @@ void supervisor_result(const struct supervisor *supervisor, struct supervisor_re
 		.tally = supervisor->tally,
 		.elapsed_ns = supervisor->ended_ns - supervisor->started_ns,
 	};
+	count_given_up(graph, ret);
 	if (supervisor->is_failing) {
 		ret->end = SUPERVISOR_FAILED;
 		memcpy(ret->reason, supervisor->reason, sizeof(ret->reason));
@@ -438,8 +442,7 @@ void supervisor_result(const struct supervisor *supervisor, struct supervisor_re
 	} else if (audit_find_leak(graph, supervisor->tally, ret->reason, sizeof(ret->reason))) {
 		ret->end = SUPERVISOR_FAILED;
 	} else {
-		ret->end =
-			has_dead(graph, supervisor->tally) ? SUPERVISOR_DEAD : SUPERVISOR_SETTLED;
+		ret->end = ret->given_up > 0 ? SUPERVISOR_DEAD : SUPERVISOR_SETTLED;
 	}
 }
 

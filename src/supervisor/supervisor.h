@@ -57,6 +57,8 @@ struct supervisor_result {
 	bool is_stopped;       /* by a signal, not by the end of input */
 	bool has_counts;       /* the tally is whole: no source was lost */
 	const uint64_t *tally; /* tally_size cells; borrowed until supervisor_free */
+	uint64_t given_up;     /* records, of the tally: ... */
+	uint64_t letters;      /* ... of these are dead letters; the others were dropped */
 	int64_t elapsed_ns;
 	char reason[1200]; /* of FAILED */
 };

@@ -246,7 +246,20 @@ stages = { read = { source = "sequence"; };
            save = { sink = "null"; from = "slow"; }; };""")
     wait_for(lambda: stage_of(status(place), "work")["records_dead"] == 1, what="a dead letter")
     code, out, _ = place.sluice("drain", "p.conf")
-    assert code == 3 and "settled, but records were given up: sluice dead list p.conf" in out
+    assert code == 3 and "settled; given up: 1, kept: sluice dead list p.conf" in out
+    assert finish(process)[0] == 3
+
+
+def test_drain_tells_of_what_was_dropped(place):
+    """There is no letter that could be shown."""
+    process = start(place, """
+stages = { read = { source = "sequence"; };
+           work = { transform = "fault"; from = "read"; at = 5; action = "reject"; on_error = "drop"; };
+           slow = { transform = "delay"; from = "work"; wait = "1ms"; };
+           save = { sink = "null"; from = "slow"; }; };""")
+    wait_for(lambda: stage_of(status(place), "work")["records_dead"] == 1, what="a record that was given up")
+    code, out, _ = place.sluice("drain", "p.conf")
+    assert code == 3 and "settled; given up, and not kept: 1" in out and "dead list" not in out
     assert finish(process)[0] == 3
 
 

@@ -83,6 +83,12 @@ def connect(target, timeout=10):
             time.sleep(0.01)
 
 
+def consumed(place, stage):
+    """How many records the stage has settled."""
+    answer = json.loads(place.sluice("audit", "p.conf", "--json")[1])
+    return next(row["consumed"] for row in answer["stages"] if row["name"] == stage)
+
+
 def is_alive(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
@@ -690,7 +696,7 @@ def test_a_socket_that_was_left_over(place):
             s.sendall(b"%d\n" % n)
             run.wait(n + 1)
         if n == 0:
-            time.sleep(0.3)
+            wait_for(lambda: consumed(place, "save") == 1, what="the record to be settled")
             left = children(run.process.pid)
             run.process.kill()
             finish(run.process)
