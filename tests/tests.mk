@@ -10,6 +10,7 @@ UNIT_TESTS = \
 	tests/unit/test_cancel \
 	tests/unit/test_checkpoint \
 	tests/unit/test_committed \
+	tests/unit/test_child \
 	tests/unit/test_dead \
 	tests/unit/test_decoder \
 	tests/unit/test_frame \
@@ -101,6 +102,9 @@ tests_unit_test_utf8_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_vet_SOURCES = tests/unit/test_vet.c
 tests_unit_test_vet_LDADD = libengine.a $(CONFIG_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_vet_SOURCES = dummy.cxx
+tests_unit_test_child_SOURCES = tests/unit/test_child.c
+tests_unit_test_child_LDADD = libsupervisor.a $(LINK_TEST_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS) -lm
+nodist_EXTRA_tests_unit_test_child_SOURCES = dummy.cxx
 tests_unit_test_watch_SOURCES = tests/unit/test_watch.c
 tests_unit_test_watch_LDADD = libsupervisor.a $(LINK_TEST_LIBS) $(SYSTEMD_LIBS) $(JANSSON_LIBS) -lm
 nodist_EXTRA_tests_unit_test_watch_SOURCES = dummy.cxx

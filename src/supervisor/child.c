@@ -133,6 +133,17 @@ static int make_ends(struct child *child, struct ends *ret, struct err *err)
 	return 0;
 }
 
+/* It was not told, and will not know. */
+static void kill_untold(struct child *child, const char *what, int error)
+{
+	if (error == -EPIPE || error == -ECONNRESET || child->pid <= 0)
+		return;
+	if (!child->reason[0])
+		(void)snprintf(child->reason, sizeof(child->reason), "%s: %s: killed", what,
+			err_name(error));
+	(void)kill(child->pid, SIGKILL);
+}
+
 int child_spawn(struct child *child, const struct plan *plan, struct child_fds given,
 	const struct resume *resume, uint64_t term, struct err *err)
 {
@@ -174,10 +185,11 @@ int child_spawn(struct child *child, const struct plan *plan, struct child_fds g
 		return err_set(err, r, "cannot fork for %s: %s", child->name, err_name(r));
 	}
 	(void)snprintf(folders, sizeof(folders), "%s%c%s", plan->runtime, '\0', plan->state);
-	/* A refusal here means that it died already: its end will tell. */
-	(void)word_send(child->words, &start, folders,
+	r = word_send(child->words, &start, folders,
 		strlen(plan->runtime) + 1 + strlen(plan->state), fds,
 		given.listener >= 0 ? WORD_FDS_MAX : WORD_FDS_MAX - 1);
+	if (r < 0)
+		kill_untold(child, "cannot be told what to run", r);
 	return 0;
 }
 
@@ -224,6 +236,7 @@ bool child_abort_again(struct child *child, int64_t now)
 void child_say(struct child *child, enum word_type type, const struct child *about)
 {
 	struct word word = { .type = type };
+	int r;
 
 	if (about) {
 		word.stage = about->stage;
@@ -231,9 +244,15 @@ void child_say(struct child *child, enum word_type type, const struct child *abo
 		word.epoch = about->epoch;
 		word.how = about->how;
 	}
-	if (child->words >= 0)
-		(void)word_send(child->words, &word, NULL, 0, NULL, 0);
+	if (child->words < 0)
+		return;
+	r = word_send(child->words, &word, NULL, 0, NULL, 0);
+	if (r < 0)
+		kill_untold(child, "does not read what it is told", r);
 }
+
+#define READS_AT_ONCE 16
+#define READS_AT_END 256
 
 /* --- stderr ------------------------------------------------------------------------------------- */
 
@@ -284,18 +303,36 @@ static void split_lines(struct child *child, child_line_fn *line)
 	}
 }
 
+/* Above 0: something came; 0: the end; negative errno. */
+static ssize_t read_some(struct child *child, child_line_fn *line)
+{
+	ssize_t size = read(child->errors, child->line + child->line_size,
+		sizeof(child->line) - 1 - child->line_size);
+
+	if (size < 0)
+		return errno == EINTR ? 1 : -errno;
+	child->line_size += (size_t)size;
+	split_lines(child, line);
+	return size;
+}
+
 int child_read_errors(struct child *child, child_line_fn *line)
 {
-	for (int i = 0; i < 16; i++) {
-		ssize_t size = read(child->errors, child->line + child->line_size,
-			sizeof(child->line) - 1 - child->line_size);
+	ssize_t size = 1;
 
-		if (size < 0 && errno == EINTR)
-			continue;
-		if (size <= 0)
-			return size < 0 && errno == EAGAIN;
-		child->line_size += (size_t)size;
-		split_lines(child, line);
-	}
-	return 1;
+	for (int i = 0; i < READS_AT_ONCE && size > 0; i++)
+		size = read_some(child, line);
+	return size > 0 || size == -EAGAIN;
+}
+
+void child_end_errors(struct child *child, child_line_fn *line)
+{
+	/* A program of its own may have the pipe, too, and write for ever. */
+	for (int i = 0; i < READS_AT_END && read_some(child, line) > 0; i++)
+		;
+	if (child->line_size == 0)
+		return;
+	child->line[child->line_size] = '\0';
+	child->line_size = 0;
+	give_line(child, line, child->line);
 }

@@ -71,11 +71,16 @@ void child_abort(struct child *child, int worker, int64_t now);
  * is there for long after that.
  */
 bool child_abort_again(struct child *child, int64_t now);
-/* Says a word; a child that does not listen will be reaped soon. */
+/*
+ * Says a word. One that is dead will be reaped soon; one that has not read for so long that no word fits any more is killed: it would never know, and
+ * its successor is told everything.
+ */
 void child_say(struct child *child, enum word_type type, const struct child *about);
 
 /* Reads stderr: calls `line` for each whole line, with what its <N.E> says (default: a warning, of nothing). 0: end, 1: more later. */
 typedef void child_line_fn(struct child *child, enum log_event event, int level, const char *text);
 int child_read_errors(struct child *child, child_line_fn *line);
+/* The process has ended: what is left, also a last line that nobody ended. */
+void child_end_errors(struct child *child, child_line_fn *line);
 
 #endif

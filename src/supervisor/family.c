@@ -285,7 +285,7 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	(void)source;
 	/* What it still said counts. */
 	hear_words(child);
-	(void)child_read_errors(child, on_line);
+	child_end_errors(child, on_line);
 	verdict = blame(child, info);
 	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 &&
 		   child_next(child->state, CHILD_EXIT) >= 0;
@@ -438,8 +438,13 @@ static void hear_words(struct child *child)
 	int r = 0;
 
 	while (child->words >= 0 &&
-		(r = word_receive(child->words, &word, s->payload, &size, fds)) > 0)
+		(r = word_receive(child->words, &word, s->payload, &size, fds)) > 0) {
+		/* No word of a child has any. */
+		for (int i = 0; i < WORD_FDS_MAX; i++)
+			if (fds[i] >= 0)
+				(void)close(fds[i]);
 		hear_word(child, &word, size);
+	}
 	/* Closed: its exit will tell the rest. */
 	if (r != -EAGAIN)
 		(void)sd_event_source_set_enabled(child->words_source, SD_EVENT_OFF);
@@ -483,25 +488,28 @@ static int make_graph_fd(struct supervisor *s, struct err *err)
 static int make_children(struct supervisor *s, struct err *err)
 {
 	const struct graph *graph = s->plan->graph;
-	uint32_t at = 0;
+	uint32_t count = 0;
 
 	for (uint32_t i = 0; i < graph->stage_count; i++)
-		s->child_count += graph->stages[i].processes;
-	s->children = calloc(s->child_count, sizeof(*s->children));
+		count += graph->stages[i].processes;
+	s->children = calloc(count, sizeof(*s->children));
 	s->policies = calloc(graph->stage_count, sizeof(*s->policies));
 	s->quarantines = calloc(graph->stage_count, sizeof(*s->quarantines));
 	s->tally = calloc(tally_size(graph), sizeof(*s->tally));
-	s->seen = calloc(s->child_count, sizeof(*s->seen));
-	s->marks = calloc(s->child_count, sizeof(*s->marks));
+	s->seen = calloc(count, sizeof(*s->seen));
+	s->marks = calloc(count, sizeof(*s->marks));
 	if (!s->seen || !s->marks || !s->children || !s->policies || !s->quarantines || !s->tally)
-		return err_set(err, -ENOMEM, "no memory for %u processes", s->child_count);
+		return err_set(err, -ENOMEM, "no memory for %u processes", count);
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		for (uint32_t n = 0; n < graph->stages[i].processes; n++) {
-			int r = child_init(&s->children[at++], s, i, n);
+			int r = child_init(&s->children[s->child_count], s, i, n);
 
-			if (r < 0)
+			if (r < 0) {
+				child_fini(&s->children[s->child_count]);
 				return err_set(err, r, "cannot prepare %s.%u: %s",
 					graph->stages[i].name, n, err_name(r));
+			}
+			s->child_count++;
 		}
 	}
 	return 0;
@@ -589,6 +597,8 @@ bool family_sum_tallies(struct supervisor *s)
 	uint32_t size = tally_size(s->plan->graph);
 	bool is_whole = true;
 
+	if (!s->tally)
+		return false;
 	memset(s->tally, 0, size * sizeof(*s->tally));
 	for (uint32_t i = 0; i < s->child_count; i++) {
 		const struct child *child = &s->children[i];
