@@ -222,7 +222,7 @@ void notify_tick(struct notify *notify, const struct supervisor *supervisor)
 	}
 	if (passed < STATUS_EVERY)
 		return;
-	if (notify->is_stopping || notify->is_reloading)
+	if (notify->is_stopping || notify->is_reloading || supervisor_is_on_disk(supervisor))
 		(void)sd_notify(0, "EXTEND_TIMEOUT_USEC=" EXTENSION);
 	if (supervisor_now(supervisor).state == SUPERVISOR_STARTING && !notify->is_reloading)
 		tell_starting(supervisor);

@@ -7,7 +7,7 @@
  *   STATUS=                          every two seconds: records a second, and the bottleneck
  *   RELOADING=1, MONOTONIC_USEC=     a reload is under way
  *   STOPPING=1                       it drains
- *   EXTEND_TIMEOUT_USEC=             as long as it drains, for a stop or a reload: `drain_timeout` is the limit
+ *   EXTEND_TIMEOUT_USEC=             as long as it drains, for a stop or a reload: `drain_timeout` is the limit; and as long as the disk is at work
  *   WATCHDOG=1                       at half the interval, while the data move, or stand for a reason that has a name: watch.h
  *   WATCHDOG=trigger                 when nothing here helps
  */

@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,6 +21,7 @@
 
 #define USEC_PER_NSEC 1000
 #define GRAPH_FD 3
+#define TICK_MSEC 200
 #define REST_FACTOR 19 /* so much longer than it took */
 
 static bool are_wanted(const struct supervisor *s)
@@ -125,6 +128,18 @@ static int take_outcome(struct supervisor *s, bool is_good, struct err *err)
 	return err_set(err, -EIO, "%s", text[0] ? text : "its process died");
 }
 
+/* Much may have to be written: whoever watches this process sees that it lives. */
+static void wait_for_end(struct supervisor *s)
+{
+	struct pollfd process = { .fd = pidfd_open(s->points.pid, 0), .events = POLLIN };
+
+	while (process.fd >= 0 && poll(&process, 1, TICK_MSEC) <= 0)
+		if (s->view.tick)
+			s->view.tick(s->view.user, s);
+	if (process.fd >= 0)
+		(void)close(process.fd);
+}
+
 static int run_now(struct supervisor *s, const char *action, struct err *err)
 {
 	int status = 0;
@@ -132,6 +147,7 @@ static int run_now(struct supervisor *s, const char *action, struct err *err)
 
 	if (r < 0)
 		return r;
+	wait_for_end(s);
 	while (waitpid(s->points.pid, &status, 0) < 0 && errno == EINTR)
 		;
 	return take_outcome(s, WIFEXITED(status) && WEXITSTATUS(status) == 0, err);
@@ -199,9 +215,12 @@ static int on_time(sd_event_source *source, uint64_t usec, void *user)
 	}
 	s->points.moved = moved;
 	r = spawn(s, "make", &err);
-	if (r == 0)
+	if (r == 0) {
 		r = sd_event_add_child(
 			s->event, &s->points.child, s->points.pid, WEXITED, on_exit_of_point, s);
+		if (r < 0)
+			(void)err_set(&err, r, "cannot watch its process: %s", err_name(r));
+	}
 	if (r < 0) {
 		points_stop(s);
 		say_outcome(s, r, &err);

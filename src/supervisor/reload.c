@@ -152,6 +152,9 @@ static int on_timeout(sd_event_source *source, uint64_t usec, void *user)
 
 	(void)source;
 	(void)usec;
+	/* The processes are being killed; who waits for the reload is told at the end. */
+	if (s->is_failing)
+		return 0;
 	(void)units_print_duration(s->plan->graph->drain_timeout_ns, limit, sizeof(limit));
 	if (left > 0)
 		(void)snprintf(text, sizeof(text),
@@ -251,6 +254,7 @@ bool reload_swap(struct supervisor *s)
 {
 	struct graph *next = s->reload.next;
 	struct err err = { 0 };
+	int r;
 
 	/* Who was told to stop in the meantime, or has read everything, needs no new processes. */
 	if (s->reload.state != RELOAD_LEAVING || s->is_stopping || has_come_to_its_end(s))
@@ -263,7 +267,9 @@ bool reload_swap(struct supervisor *s)
 	s->plan->graph = next;
 	listeners_keep(&s->listeners, next);
 	s->is_ready = false;
-	if (family_make(s, &err) < 0 || control_resize(s->control) < 0) {
+	r = family_make(s, &err);
+	/* Also when not all of them are there: it must not show those that were. */
+	if (control_resize(s->control) < 0 || r < 0) {
 		supervisor_fail(s, "%s", err.text[0] ? err.text : "no memory");
 		return true;
 	}
@@ -273,9 +279,20 @@ bool reload_swap(struct supervisor *s)
 	return true;
 }
 
+void reload_cancel(struct supervisor *s)
+{
+	if (s->reload.state == RELOAD_LEAVING ||
+		(s->reload.state == RELOAD_NONE && !s->reload.is_wanted))
+		return;
+	forget(&s->reload);
+	listeners_keep(&s->listeners, s->plan->graph);
+	tell(s, LOG_EVENT_NOT_RELOADED, LOG_LEVEL_WARNING,
+		"not reloaded: the pipeline is being stopped");
+}
+
 void reload_fini(struct supervisor *s)
 {
-	if (s->reload.state != RELOAD_NONE || s->reload.is_wanted)
-		control_reloaded(s->control, false, "not reloaded: the pipeline has ended");
+	/* Also of one that failed half-way: libmicrohttpd cannot end while anybody waits. */
+	control_reloaded(s->control, false, "not reloaded: the pipeline has ended");
 	forget(&s->reload);
 }

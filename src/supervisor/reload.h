@@ -43,6 +43,8 @@ bool reload_pauses(const struct supervisor *s, const struct child *child);
 void reload_tick(struct supervisor *s);
 /* Every process has left: true, and the new ones are started. False: there is no reload in that state. */
 bool reload_swap(struct supervisor *s);
+/* A stop was asked for: what has not begun to change anything will not. */
+void reload_cancel(struct supervisor *s);
 /* The pipeline ends before the reload does. */
 void reload_fini(struct supervisor *s);
 

@@ -204,6 +204,7 @@ void supervisor_drain(struct supervisor *s)
 	if (s->is_stopping || s->is_failing)
 		return;
 	s->is_stopping = true;
+	reload_cancel(s);
 	if (s->view.stopping)
 		s->view.stopping(s->view.user);
 	family_tell_sources(s, WORD_STOP);
@@ -466,6 +467,11 @@ bool supervisor_is_moving(const struct supervisor *supervisor)
 {
 	return !supervisor->is_stuck &&
 	       !(supervisor->is_failing && clock_now() - supervisor->failing_ns > ENDING_MAX);
+}
+
+bool supervisor_is_on_disk(const struct supervisor *supervisor)
+{
+	return supervisor->points.pid > 0;
 }
 
 bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i)

@@ -103,6 +103,8 @@ void supervisor_drain(struct supervisor *supervisor);
 void supervisor_stop(struct supervisor *supervisor, const char *by);
 /* Is everything well, or being mended? */
 bool supervisor_is_moving(const struct supervisor *supervisor);
+/* Is what is written being brought to the disk, or back from it? That may take long. */
+bool supervisor_is_on_disk(const struct supervisor *supervisor);
 /* Asks child i for its counts: WORD_TALLY_NOW. False: it is no source that could tell. */
 bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i);
 

@@ -198,6 +198,32 @@ def test_a_source_takes_over_on_a_full_disk(faulty):
         place.close()
 
 
+# Seven were made for the start; the first of a reload is for the check.
+@pytest.mark.parametrize("n", range(8, 15))
+def test_reload(faulty, n):
+    trial = Trial(faulty, f"memfd_create:{n}@sluice")
+    try:
+        text = PIPELINE.replace('path = "in.ndjson";', 'path = "in.ndjson"; rate = "5000/s";')
+        trial.place.write("p.conf", text)
+        env = dict(trial.place.env, SLUICE_FAULT=trial.fault, SLUICE_FAULT_LOG=str(trial.log))
+        process = subprocess.Popen([faulty / "sluice", "run", "p.conf", "--runtime", "rt"], cwd=trial.place.path, env=env, text=True,
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=open(trial.place.path / "err.txt", "w"))
+        trial.place.running.append(process)
+        wait_for(lambda: (trial.place.path / ".out.ndjson.part").exists() and len(children(process.pid)) == 4, what="the start")
+        trial.place.write("p.conf", text.replace("5000/s", "50000/s"))
+        asked = subprocess.run([faulty / "sluice", "reload", "p.conf", "--runtime", "rt"], cwd=trial.place.path, env=trial.place.env,
+                               capture_output=True, text=True, timeout=WALL_SECONDS)
+        code, err = finish(process, WALL_SECONDS)[0], (trial.place.path / "err.txt").read_text()
+        assert trial.log.exists() and "Too many open files" in err + asked.stderr, err
+        assert asked.returncode == 1 and code == (0 if n == 8 else 1), f"exit status {code}\n{err}\n{asked.stderr}"
+        if code == 1:
+            code, err = trial.run()
+            assert code == 0, err
+        trial.check_outputs(err)
+    finally:
+        trial.place.close()
+
+
 def test_other_builds_have_nothing_of_it():
     for program in "sluice", "sluiced", "sluice-stage":
         symbols = subprocess.run(["nm", BUILD / program], capture_output=True, text=True, check=True).stdout

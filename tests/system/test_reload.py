@@ -1,7 +1,10 @@
 """A reload changes what runs, in the middle of its work, and loses and doubles nothing; what cannot be leaves everything as it was."""
+import contextlib
 import json
 import os
+import select
 import signal
+import socket
 import sqlite3
 import subprocess
 import time
@@ -150,6 +153,40 @@ def test_a_drain_that_does_not_end_changes_nothing(place):
     assert children(process.pid) == pids
     assert process.wait(60) == 0, err(place)
     assert ids(place) == list(range(20))
+
+
+def test_a_stop_ends_a_reload(place):
+    """Nobody is told that the pipeline goes on as it was; who asked for the reload gets an answer at once."""
+    feed(place, 20)
+    text = """drain_timeout = "2s"; stages = { read = { source = "file"; path = "in.ndjson"; };
+        still = { transform = "delay"; from = "read"; wait = "%s"; };
+        save = { sink = "file"; from = "still"; path = "out.ndjson"; }; };"""
+    place.write("p.conf", text % "60s")
+    place.env["NOTIFY_SOCKET"] = str(place.path / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(place.env["NOTIFY_SOCKET"])
+        notify.setblocking(False)
+        process = place.start("run", "p.conf", "--runtime", "rt", stderr=open(place.path / "err.txt", "w"))
+        while b"READY=1" not in (wait_for(lambda: select.select([notify], [], [], 0)[0]) and notify.recv(4096)):
+            pass
+        place.write("p.conf", text % "1ms")
+        asking = place.start("reload", "p.conf", "--runtime", "rt")
+        wait_for(lambda: "reloading" in err(place))
+        time.sleep(1)
+        process.terminate()
+        begin = time.monotonic()
+        code, _, said = finish(asking)
+        assert code == 1 and "the pipeline is being stopped" in said, said
+        assert time.monotonic() - begin < 1
+        # Later than the reload would have been given up.
+        assert finish(process)[0] == 1
+        assert "goes on as it was" not in err(place), err(place)
+        told = []
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                told.append(notify.recv(4096).decode())
+    stopping = next(i for i, words in enumerate(told) if "STOPPING=1" in words)
+    assert not any("READY=1" in words for words in told[stopping:]), told
 
 
 def test_a_source_that_cannot_go_on(place):
