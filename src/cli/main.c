@@ -150,9 +150,6 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 	case OPT_WITH_SINKS:
 		o->with_sinks = 1;
 		return 0;
-	case ':':
-		return cli_usage(command, "%s needs a value",
-			optopt >= 256 || optopt == 0 ? "an option" : "the option");
 	default:
 		return cli_usage(command, "unknown option");
 	}
@@ -167,9 +164,9 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 	optind = 1;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":hq", long_options, NULL)) != -1) {
-		int r = c == '?' && optind > 0
-				? cli_usage(command, "unknown option %s", argv[optind - 1])
-				: parse_option(command, c, ret);
+		int r = c == '?'   ? cli_usage(command, "unknown option %s", argv[optind - 1])
+			: c == ':' ? cli_usage(command, "%s needs a value", argv[optind - 1])
+				   : parse_option(command, c, ret);
 
 		if (r != 0)
 			return r;

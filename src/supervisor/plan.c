@@ -20,6 +20,7 @@
 #include "base/cleanup.h"
 #include "base/secret.h"
 
+#define OWN_FOLDER "/sluice-%u/" /* below $TMPDIR or /tmp */
 #define LOCK_WAIT_US 10000
 #define LOCK_TRIES 200
 
@@ -156,7 +157,7 @@ static int find_runtime(char *runtime, const char *name, const char *option)
 
 	if (option)
 		return compose(runtime, option, "", "");
-	(void)snprintf(own, sizeof(own), "/sluice-%u/", (unsigned)getuid());
+	(void)snprintf(own, sizeof(own), OWN_FOLDER, (unsigned)getuid());
 	r = from_environment(runtime, "RUNTIME_DIRECTORY", "", "");
 	if (r == 0)
 		r = from_environment(runtime, "XDG_RUNTIME_DIR", "/sluice/", name);
@@ -339,6 +340,21 @@ static int check_private(const char *path, struct err *err)
 	return 0;
 }
 
+/* What stands in everybody's /tmp may have been there before us. */
+static int check_parent(const char *runtime, struct err *err)
+{
+	char own[64], parent[PATH_MAX];
+	const char *found;
+
+	(void)snprintf(own, sizeof(own), OWN_FOLDER, (unsigned)getuid());
+	found = strstr(runtime, own);
+	if (!found)
+		return 0;
+	(void)snprintf(parent, sizeof(parent), "%.*s",
+		(int)(found - runtime) + (int)strlen(own) - 1, runtime);
+	return check_private(parent, err);
+}
+
 /* Who has written its number into the lock. */
 static void read_holder(int fd, char *pid, size_t size)
 {
@@ -413,6 +429,8 @@ int plan_lock(struct plan *plan, struct err *err)
 
 	if (r == 0)
 		r = make_folders(plan->runtime, err);
+	if (r == 0)
+		r = check_parent(plan->runtime, err);
 	if (r == 0)
 		r = check_private(plan->runtime, err);
 	if (r == 0)

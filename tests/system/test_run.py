@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Whole pipelines: everything arrives, in order, however many processes there are, and whoever dies on the way."""
+import contextlib
 import json
 import os
 import pathlib
@@ -252,6 +253,73 @@ stages = { read = { source = "sequence"; }; work = { transform = "delay"; from =
         pass
     code, _, err = finish(process, 20)
     assert code == 0, err
+
+
+def test_a_disk_that_is_slow_at_the_end(place):
+    """What says that the run has ended waits for the disk; whoever watches the supervisor sees that it lives."""
+    import socket
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.bind(str(place.path / "n"))
+    notify.settimeout(20)
+    place.write("in.ndjson", '{"n":1}\n')
+    place.write("p.conf", """sync_interval = "1h"; stages = { read = { source = "file"; path = "in.ndjson"; follow = true; };
+           save = { sink = "file"; from = "read"; path = "out.ndjson"; append = true; }; };""")
+    process = place.start("run", "p.conf", stderr=open(place.path / "err.txt", "w"))
+    wait_for(lambda: (place.path / "out.ndjson").exists() and (place.path / "out.ndjson").read_text(), what="a record")
+    process.terminate()
+    assert finish(process)[0] == 0
+    with open(place.path / "in.ndjson", "a") as file:
+        file.write('{"n":2}\n')
+    # Stopped while it syncs: the point process is the one that has --point.
+    place.env |= {"NOTIFY_SOCKET": str(place.path / "n"), "WATCHDOG_USEC": "1000000"}
+    process = place.start("--config", "p.conf", program="sluiced")
+    while b"READY=1" not in notify.recv(4096):
+        pass
+    wait_for(lambda: (place.path / "out.ndjson").read_text().count("\n") == 2, what="two records")
+    process.terminate()
+
+    def find_point():
+        for pid in pathlib.Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError, IndexError, ValueError):
+                words = (pid / "cmdline").read_bytes().split(b"\0")
+                if b"--point" in words and (pid / "stat").read_text().rsplit(")", 1)[1].split()[1] == str(process.pid):
+                    os.kill(int(pid.name), signal.SIGSTOP)
+                    return int(pid.name)
+        return 0
+
+    deadline = time.monotonic() + 20
+    while not (point := find_point()) and process.poll() is None and time.monotonic() < deadline:
+        pass
+    assert point, "no process made a point"
+    try:
+        while notify.recv(4096) != b"STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000\nSTATUS=stopping: what was read is being settled":
+            pass
+        told = b""
+        while told.count(b"WATCHDOG=1") < 3 or b"EXTEND_TIMEOUT_USEC" not in told:
+            told += notify.recv(4096)
+    finally:
+        os.kill(point, signal.SIGCONT)
+    assert finish(process, 20)[0] == 0
+
+
+def test_a_folder_in_everybodys_tmp_must_be_ours(place):
+    if os.getuid() != 0:
+        pytest.skip("only root can give a folder away")
+    place.write("p.conf", 'stages = { read = { source = "sequence"; count = 1; }; end = { sink = "null"; from = "read"; }; };')
+    for variable in "XDG_RUNTIME_DIR", "RUNTIME_DIRECTORY":
+        place.env.pop(variable, None)
+    place.env["TMPDIR"] = str(place.path)
+    (place.path / "sluice-0").mkdir(mode=0o700)
+    os.chown(place.path / "sluice-0", 12345, 12345)
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 1 and f"others may write to {place.path}/sluice-0: chmod 700 it" in err
+    os.chown(place.path / "sluice-0", 0, 0)
+    assert place.sluice("run", "p.conf")[0] == 0
+
+
+def test_an_option_without_its_value(place):
+    code, _, err = place.sluice("run", "p.conf", "--state")
+    assert code == 2 and "--state needs a value" in err
 
 
 def test_a_million_numbers(place):
