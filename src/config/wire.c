@@ -157,8 +157,9 @@ static void add_link(
 		return;
 	}
 	if (loader->link_count == GRAPH_LINKS_MAX) {
-		problems_error(
-			&loader->problems, wanted->line, "more than %d links", GRAPH_LINKS_MAX);
+		problems_error(&loader->problems, wanted->line,
+			"more than %d links: take from fewer stages, or write two pipelines",
+			GRAPH_LINKS_MAX);
 		return;
 	}
 	loader->links[loader->link_count++] = link;

@@ -78,6 +78,30 @@ static void turn_soon(struct control *control)
 	(void)sd_event_source_set_enabled(control->timer, SD_EVENT_ONESHOT);
 }
 
+static void wake(struct request *request)
+{
+	DL_DELETE(request->control->waiting, request);
+	request->waits = WAITS_NOT;
+	MHD_resume_connection(request->connection);
+	turn_soon(request->control);
+}
+
+/* libmicrohttpd does not look at connections that are suspended. Without a reply they are closed. */
+static void drop_who_left(struct control *control)
+{
+	struct request *request, *next;
+
+	DL_FOREACH_SAFE(control->waiting, request, next)
+	{
+		struct pollfd peer = { .fd = MHD_get_connection_info(request->connection,
+					       MHD_CONNECTION_INFO_CONNECTION_FD)
+						     ->connect_fd };
+
+		if (poll(&peer, 1, 0) > 0 && (peer.revents & (POLLHUP | POLLERR)))
+			wake(request);
+	}
+}
+
 void control_resume(struct control *control, enum waits waits, json_t *reply)
 {
 	struct request *request, *next;
@@ -86,11 +110,8 @@ void control_resume(struct control *control, enum waits waits, json_t *reply)
 	{
 		if (request->waits != waits)
 			continue;
-		DL_DELETE(control->waiting, request);
-		request->waits = WAITS_NOT;
 		request->reply = json_incref(reply);
-		MHD_resume_connection(request->connection);
-		turn_soon(control);
+		wake(request);
 	}
 	json_decref(reply);
 }
@@ -211,6 +232,7 @@ void control_tick(struct control *control)
 			&control->rates[i], (struct rates_sample){ now, page_get(page->records_in),
 						    page_get(page->records_out) });
 	}
+	drop_who_left(control);
 	/* After too many connections libmicrohttpd listens again only when it is run once more. */
 	turn_soon(control);
 }

@@ -15,9 +15,10 @@
 
 /* clang-format off */
 #define FUNCTIONS(X)                                                                                  \
-	X(add_response_header) X(create_response_from_buffer) X(destroy_response) X(get_daemon_info)  \
-	X(get_timeout) X(lookup_connection_value) X(queue_response) X(quiesce_daemon)                 \
-	X(resume_connection) X(run) X(start_daemon_va) X(stop_daemon) X(suspend_connection)
+	X(add_response_header) X(create_response_from_buffer) X(destroy_response)                     \
+	X(get_connection_info) X(get_daemon_info) X(get_timeout) X(lookup_connection_value)           \
+	X(queue_response) X(quiesce_daemon) X(resume_connection) X(run) X(start_daemon_va)            \
+	X(stop_daemon) X(suspend_connection)
 /* clang-format on */
 
 static struct {
@@ -84,6 +85,12 @@ const union MHD_DaemonInfo *MHD_get_daemon_info(
 	struct MHD_Daemon *daemon, enum MHD_DaemonInfoType type, ...)
 {
 	return real.get_daemon_info(daemon, type);
+}
+
+const union MHD_ConnectionInfo *MHD_get_connection_info(
+	struct MHD_Connection *connection, enum MHD_ConnectionInfoType type, ...)
+{
+	return real.get_connection_info(connection, type);
 }
 
 void MHD_suspend_connection(struct MHD_Connection *connection)

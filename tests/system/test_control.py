@@ -150,7 +150,7 @@ def test_status_table_and_json(place):
                                 "waits", "for"]
     assert sorted(line.split()[0] + "." + line.split()[1] for line in lines[3:8]) == [
         "copy.0", "read.0", "save.0", "slow.0", "slow.1"]
-    assert re.fullmatch(r"read\.0: read up to [\d ]+, settled up to [\d ]+; [\d ]+ of 1 000 000 records, [\d ]+ records to go",
+    assert re.fullmatch(r"read\.0: read up to [\d ]+, settled up to [\d ]+; [\d ]+ of 1 000 000 records, [\d ]+ records to go(; the oldest that is not settled was read .* ago)?",
                         lines[-1])
     code, out, err = place.sluice("status", "p.conf", "--json")
     assert code == 0 and json.loads(out)["pipeline"] == "p"
@@ -261,6 +261,35 @@ stages = { read = { source = "sequence"; };
     code, out, _ = place.sluice("drain", "p.conf")
     assert code == 3 and "settled; given up, and not kept: 1" in out and "dead list" not in out
     assert finish(process)[0] == 3
+
+
+def test_everybody_at_once(place):
+    """Whoever asks while it drains gets an answer: another drain, a reload, a stop."""
+    process = start(place, STUCK)
+    drains = [place.start("drain", "p.conf") for _ in range(3)]
+    wait_for(lambda: status(place)["state"] == "stopping", what="the drain")
+    code, _, err = place.sluice("drain", "p.conf", "--no-wait")
+    assert code == 0, err
+    place.write("p.conf", (place.path / "p.conf").read_text().replace("1h", "1s"))
+    code, _, err = place.sluice("reload", "p.conf")
+    assert code == 1 and "the pipeline is ending" in err
+    assert place.sluice("audit", "p.conf")[0] == 0
+    assert place.sluice("stop", "p.conf")[0] == 0
+    for drain in drains:
+        code, out, err = finish(drain)
+        assert code == 1 and "stopped at once by `sluice stop`" in out, out + err
+    assert finish(process)[0] == 1
+
+
+def test_those_who_wait_no_longer_make_room(place):
+    process = start(place, STUCK)
+    for _ in range(200):
+        with connect(place) as s:
+            s.sendall(b"POST /v1/drain?wait=1 HTTP/1.1\r\nHost: sluice\r\n\r\n")
+            time.sleep(0.005)
+    assert wait_for(lambda: place.sluice("status", "p.conf")[0] == 0, 10, "an answer")
+    assert place.sluice("stop", "p.conf")[0] == 0
+    assert finish(process)[0] == 1
 
 
 def test_drain_without_waiting_then_stop(place):
