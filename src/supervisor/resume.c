@@ -7,10 +7,13 @@
 #include <inttypes.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
 #include <unistd.h>
+
+#define BOOT_UNKNOWN "unknown"
 
 enum how { NONE, RUNNING, STOPPED, FINISHED, HOW_COUNT };
 
@@ -37,6 +40,17 @@ static enum how how_of(const char *text)
 	return HOW_COUNT;
 }
 
+/* systemd writes it without dashes. */
+static void leave_out_dashes(char *text)
+{
+	char *to = text;
+
+	for (const char *at = text; *at; at++)
+		if (*at != '-')
+			*to++ = *at;
+	*to = '\0';
+}
+
 /* 0, also when there is none; -EBADMSG. */
 static int read_last(const struct plan *plan, struct last *ret, struct err *err)
 {
@@ -59,6 +73,7 @@ static int read_last(const struct plan *plan, struct last *ret, struct err *err)
 	(void)fclose(file);
 	if (found >= 4)
 		last.how = how_of(how);
+	leave_out_dashes(last.boot);
 	if (found < 4 || last.how == HOW_COUNT || last.how == NONE)
 		return err_set(err, -EBADMSG,
 			"%s, which names the last run, is damaged: remove it, and say "
@@ -102,14 +117,18 @@ static int write_last(const struct plan *plan, const struct last *last, struct e
 	return 0;
 }
 
-/* Of the kernel, since it was started. */
+/* Of the kernel, since it was started: a unit with ProcSubset=pid says it, since it hides the file. */
 static void read_boot(char *text, size_t size)
 {
-	FILE *file = fopen("/proc/sys/kernel/random/boot_id", "re");
+	const char *given = getenv("SLUICE_BOOT_ID");
+	FILE *file = given ? NULL : fopen("/proc/sys/kernel/random/boot_id", "re");
 
-	if (!file || !fgets(text, (int)size, file))
-		(void)snprintf(text, size, "unknown");
+	if (given)
+		(void)snprintf(text, size, "%s", given);
+	else if (!file || !fgets(text, (int)size, file))
+		(void)snprintf(text, size, BOOT_UNKNOWN);
 	text[strcspn(text, "\n")] = '\0';
+	leave_out_dashes(text);
 	if (file)
 		(void)fclose(file);
 }
@@ -188,6 +207,7 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 	ret_note[0] = '\0';
 	ret->is_resumed = false;
 	ret->must_go_back = false;
+	ret->boot_is_unknown = false;
 	if (mode == RESUME_APART) {
 		ret->run = resume_random();
 		ret->series = ret->run;
@@ -201,6 +221,7 @@ int resume_begin(const struct plan *plan, enum resume_mode mode, struct resume *
 	ret->must_go_back = last.how == RUNNING && next.series == last.series && last.boot[0] &&
 			    strcmp(last.boot, boot) != 0;
 	(void)snprintf(next.boot, sizeof(next.boot), "%s", ret->must_go_back ? last.boot : boot);
+	ret->boot_is_unknown = strcmp(boot, BOOT_UNKNOWN) == 0;
 	ret->run = next.run;
 	ret->series = next.series;
 	return write_last(plan, &next, err);

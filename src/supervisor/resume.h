@@ -24,7 +24,8 @@ struct resume {
 	uint64_t series; /* the number of its first run */
 	bool is_resumed; /* the run was begun before */
 	bool must_go_back; /* ... and the machine was started anew since: to the last point (state/point.h) */
-	bool accept_mixed; /* given by the caller */
+	bool boot_is_unknown; /* nobody could say later whether it was */
+	bool accept_mixed;    /* given by the caller */
 };
 
 /* `ret_note`: what to tell a person, "" for nothing. 0 or negative errno. */

@@ -259,6 +259,11 @@ static int begin_run(struct supervisor *s, struct supervisor_start start, struct
 	r = resume_begin(s->plan, start.mode, &s->resume, note, sizeof(note), err);
 	if (r == 0 && note[0])
 		supervisor_tell(s, LOG_EVENT_RESUMED, LOG_LEVEL_INFO, NULL, "%s", note);
+	if (r == 0 && s->resume.boot_is_unknown)
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+			"after a power cut it will not be known that there was one, as "
+			"/proc/sys/kernel/random/boot_id cannot be read: write "
+			"Environment=SLUICE_BOOT_ID=%%b into the unit, or ProcSubset=all");
 	return r;
 }
 

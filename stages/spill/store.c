@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <unistd.h>
@@ -165,12 +166,16 @@ struct mark {
 /* 0: unknown. */
 static uint64_t boot_now(void)
 {
+	/* Said by a unit that hides the file. */
+	const char *given = getenv("SLUICE_BOOT_ID");
 	char id[64];
-	int fd = open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
+	int fd = given ? -1 : open("/proc/sys/kernel/random/boot_id", O_RDONLY | O_CLOEXEC);
 	ssize_t size = fd < 0 ? 0 : read(fd, id, sizeof(id));
 
 	if (fd >= 0)
 		(void)close(fd);
+	if (given)
+		return XXH3_64bits(given, strlen(given));
 	return size > 0 ? XXH3_64bits(id, (size_t)size) : 0;
 }
 

@@ -86,10 +86,13 @@ class Disk:
         subprocess.run(["rm", "-rf", self.home], check=False)
 
 
-def start(place, disk, *arguments):
-    """sluice, which takes `disk.boot` for the kernel's boot id."""
+HIDDEN = 'mount -t proc -o subset=pid proc /proc && export SLUICE_BOOT_ID=$(tr -d - <"$0") && exec "$@"'
+
+
+def start(place, disk, *arguments, hidden=False):
+    """sluice, which takes `disk.boot` for the kernel's boot id; `hidden`: as systemd says it to a unit with ProcSubset=pid."""
     process = subprocess.Popen(
-        ["unshare", "-m", "sh", "-c", f'mount --bind "$0" {BOOT_ID} && exec "$@"', disk.boot, BUILD / "sluice", "run", "p.conf",
+        ["unshare", "-m", "sh", "-c", HIDDEN if hidden else f'mount --bind "$0" {BOOT_ID} && exec "$@"', disk.boot, BUILD / "sluice", "run", "p.conf",
          "--state", "st", *arguments],
         cwd=place.path, env=place.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
         stderr=open(disk.home / "err.txt", "a"))
@@ -121,12 +124,12 @@ def cut_power(place, disk, process, chance):
     disk.switch_on()
 
 
-def run_with_cuts(place, disk, cuts, chance, *arguments, timeout=120):
+def run_with_cuts(place, disk, cuts, chance, *arguments, timeout=120, hidden=False):
     """Runs to the end, with so many power cuts on the way, if it takes that long: how many it came to, and what was said."""
     done = 0
     until = time.monotonic() + timeout
     while True:
-        process = start(place, disk, *arguments)
+        process = start(place, disk, *arguments, hidden=hidden)
         try:
             status = process.wait(chance.uniform(0.05, 1.0) if done < cuts else until - time.monotonic())
             break

@@ -45,6 +45,27 @@ def test_files_of_other_kinds(file, options):
         disk.close()
 
 
+def test_behind_the_walls_of_a_unit():
+    """ProcSubset=pid hides the kernel's boot id."""
+    seed = random.randrange(1 << 30)
+    print("seed", seed)
+    disk = power.Disk()
+    place = power.Place(disk.folder / "place")
+    try:
+        place.path.mkdir()
+        (place.path / "in.ndjson").write_text("".join(f'{{"n":{n}}}\n' for n in range(60000)))
+        place.write("p.conf", """sync_interval = "100ms"; stages = { read = { source = "file"; path = "in.ndjson"; rate = "40000/s"; };
+            save = { sink = "file"; from = "read"; path = "out.ndjson"; }; };""")
+        power.os.sync()
+        done, said = power.run_with_cuts(place, disk, 3, random.Random(seed), hidden=True)
+        assert [int(line[5:-2]) for line in open(place.path / "out.ndjson")] == list(range(60000)), said
+        assert done == 0 or "the machine was started anew" in said, said
+        assert "boot_id cannot be read" not in said
+    finally:
+        place.close()
+        disk.close()
+
+
 def test_power_goes_right_after_the_file_got_its_name():
     """What was published was whole, but nothing on the disk says that the run has ended."""
     disk = power.Disk()

@@ -363,6 +363,8 @@ stages = {{ read = {{ source = "exec"; format = "lines"; command = [ "sh", "-c",
     wait_for_end(box, unit)
     seen = [json.loads(line) for line in box.read("/var/lib/sluice/walls/data/out.ndjson").splitlines()]
     assert seen == ["sluice", "walls", "no home", "no writing", "lo", "CapEff:\t0000000000000000", "no others"]
+    boot = box.read("/proc/sys/kernel/random/boot_id").strip().replace("-", "")
+    assert f"boot {boot}\n" in box.read("/var/lib/sluice/walls/run")
 
 
 def test_drop_ins(box):
