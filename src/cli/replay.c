@@ -166,7 +166,9 @@ static int replay_joined(const struct graph *graph, const char *stage, int64_t l
 	int first = find(graph, stage, err);
 	struct build b = { .graph = { .name = graph->name,
 				   .file = graph->file,
-				   .drain_timeout_ns = graph->drain_timeout_ns } };
+				   .drain_timeout_ns = graph->drain_timeout_ns,
+				   .secrets = graph->secrets,
+				   .secret_count = graph->secret_count } };
 	bool *is_below;
 	int r;
 

@@ -126,6 +126,23 @@ stages = { read = { source = "sequence"; rate = "${rate}"; }; save = { sink = "n
     assert process.wait(30) == 0
 
 
+def test_a_replay_hides_credentials(place):
+    """Its graph is another one: what it gives up again must not say more than the first run did."""
+    secret = "s3cr3t-of-the-house"
+    (place.path / "credentials").mkdir()
+    (place.path / "credentials/token").write_text(secret + "\n")
+    place.env["CREDENTIALS_DIRECTORY"] = str(place.path / "credentials")
+    place.write("p.conf", """
+stages = { read = { source = "sequence"; count = 1; };
+           ask = { transform = "http"; from = "read"; url = "http://127.0.0.1:1/${credential:token}"; retries = 0; };
+           save = { sink = "null"; from = "ask"; }; };""")
+    assert place.sluice("run", "p.conf")[0] == 3
+    code, out, err = place.sluice("dead", "replay", "p.conf", "--stage", "ask")
+    assert code == 3, err
+    for text in out, err, *(file.read_bytes().decode(errors="replace") for file in (place.path / "s").rglob("*") if file.is_file()):
+        assert secret not in text, text
+
+
 def test_a_credential_is_shown_nowhere(place):
     """Not by a check that complains, not by graph, not in argv, an environment, a log, a dead letter or status."""
     secret = "s3cr3t/of+the=house"
