@@ -12,6 +12,7 @@
 
 #define CHANGED_SLACK (60 * SL_SECOND)
 #define GENERATIONS_MAX 1000
+#define COUNT_DIGITS 4
 
 /* A regular file in a folder. False: it is none. */
 static bool look(const char *folder, const char *name, char *path, struct statx *st)
@@ -90,7 +91,8 @@ struct sibling {
 
 struct siblings {
 	const struct follow *follow;
-	const char *base; /* of the name */
+	const char *base;   /* of the name */
+	const char *behind; /* behind this one of its names; NULL: any that was born later */
 	int64_t since;
 	struct sibling *items;
 	size_t count;
@@ -106,14 +108,44 @@ static bool is_rotated(const char *file, const char *base)
 	       strspn(rest, "0123456789.-_") == strlen(rest) && strpbrk(rest, "0123456789");
 }
 
+/* ".1": how often it was rotated; what is longer is a time. */
+static bool is_count(const char *rest)
+{
+	size_t size = strlen(rest + 1);
+
+	return *rest == '.' && size <= COUNT_DIGITS && strspn(rest + 1, "0123456789") == size;
+}
+
+/*
+ * Of two files that were born at one tick of the clock, by their names: below 0: `a` is older. Counts grow with age, times do not; the name itself is
+ * the newest.
+ */
+static int by_rotation(const char *a, const char *b, const char *base)
+{
+	const char *first = a + strlen(base), *second = b + strlen(base);
+
+	if (!is_rotated(a, base) || !is_rotated(b, base))
+		return is_rotated(b, base) - is_rotated(a, base);
+	if (is_count(first) && is_count(second))
+		return atoi(second + 1) - atoi(first + 1);
+	return strcmp(first, second);
+}
+
+static bool is_behind(const struct siblings *all, const char *file, int64_t born)
+{
+	if (born != all->since || !all->behind)
+		return born > all->since;
+	return by_rotation(all->behind, file, all->base) < 0;
+}
+
 static bool is_sibling(void *user, const char *path, const struct statx *st)
 {
 	struct siblings *all = user;
 	struct file_id id = input_id(-1, path, st);
 	struct sibling *items;
 
-	if (!is_rotated(input_base(path), all->base) || time_of(st) <= all->since ||
-		tail_find(all->follow, &id))
+	if (!is_rotated(input_base(path), all->base) ||
+		!is_behind(all, input_base(path), time_of(st)) || tail_find(all->follow, &id))
 		return false;
 	items = reallocarray(all->items, all->count + 1, sizeof(*items));
 	if (!items)
@@ -124,11 +156,13 @@ static bool is_sibling(void *user, const char *path, const struct statx *st)
 	return false;
 }
 
-static int by_birth(const void *a, const void *b)
+static int by_birth(const void *a, const void *b, void *base)
 {
 	const struct sibling *first = a, *second = b;
 
-	return first->born < second->born ? -1 : first->born > second->born;
+	if (first->born != second->born)
+		return first->born < second->born ? -1 : 1;
+	return by_rotation(input_base(first->path), input_base(second->path), base);
 }
 
 /* Has anybody read of it? */
@@ -146,10 +180,13 @@ struct tail *follow_missed(struct sl_context *ctx, struct follow *follow, const 
 	int64_t since, struct tail *tail)
 {
 	struct siblings all = { .follow = follow, .base = input_base(name), .since = since };
+	char *behind = tail ? follow_locate(name, &tail->id) : NULL;
 
+	all.behind = behind ? input_base(behind) : NULL;
 	(void)walk_beside(name, is_sibling, &all);
+	free(behind);
 	if (all.count > 0)
-		qsort(all.items, all.count, sizeof(*all.items), by_birth);
+		qsort_r(all.items, all.count, sizeof(*all.items), by_birth, (void *)all.base);
 	for (size_t i = 0; i < all.count; i++) {
 		struct sibling *file = &all.items[i];
 		struct tail *next = NULL;
@@ -303,6 +340,17 @@ static int say_lost(struct sl_context *ctx, struct follow *follow, const struct 
 	return add_lost(ctx, all, kept->name, NULL, kept->changed * SL_SECOND - CHANGED_SLACK);
 }
 
+/* It goes on under another name that a pattern matches, too: what took its place waits for it. */
+static int has_left(struct sl_context *ctx, const struct sl_origin *kept, struct tail *tail,
+	struct all_lost *all)
+{
+	const uint64_t *part = tail->id.part;
+
+	if (!input_is_born(&tail->id) || strcmp(tail->path, kept->name) == 0)
+		return 0;
+	return add_lost(ctx, all, kept->name, tail, (int64_t)(part[3] * SL_SECOND + part[4]));
+}
+
 /* A tail has the origin already, or it is looked for. */
 static int find_one(struct sl_context *ctx, struct follow *follow, const struct sl_origin *kept,
 	struct all_lost *all)
@@ -312,7 +360,7 @@ static int find_one(struct sl_context *ctx, struct follow *follow, const struct 
 	int r = 0;
 
 	if (tail && tail->at.origin == kept->origin)
-		return 0;
+		return has_left(ctx, kept, tail, all);
 	if (tail)
 		/* A generation before a truncation, or what it was known by before. */
 		is_ended(follow, kept);
@@ -351,9 +399,11 @@ static int by_name(const void *a, const void *b)
 
 	if (order == 0)
 		order = (first->tail != NULL) - (second->tail != NULL);
-	if (order == 0)
-		order = first->since < second->since ? -1 : first->since > second->since;
-	return order;
+	if (order != 0 || first->since != second->since)
+		return order != 0 ? order : first->since < second->since ? -1 : 1;
+	return first->tail ? by_rotation(input_base(first->tail->path),
+				     input_base(second->tail->path), input_base(first->name))
+			   : 0;
 }
 
 /* Files that stood at one name are read one after the other, and then what stands there now. */
