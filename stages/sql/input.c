@@ -17,6 +17,7 @@
 
 #define KEYS_MAX 4096 /* different keys that are remembered; others are looked at each time */
 #define PLACES_MAX 256
+#define COLUMNS_MAX 1500 /* of the 2000 that SQLite has: the query may name others, and make more */
 
 /* A key that was seen, column or not. */
 struct key {
@@ -33,7 +34,9 @@ struct input {
 	struct key *keys;     /* by name */
 	struct key **columns; /* by index */
 	int column_count;
+	int learned; /* the first columns, which input_learn made; -1: it made none */
 	struct key *places[PLACES_MAX]; /* the key at each place of the last row */
+	struct key stranger;            /* one that is not remembered */
 	struct sl_value *fields;        /* of the current row, by column */
 	uint64_t *stamps;               /* the row that the field is of; 0: no row had it so far */
 	uint64_t stamp;
@@ -67,6 +70,17 @@ int input_column(const struct input *input, const char *name)
 	return -1;
 }
 
+/* As input_column, of a name that need not be 0-terminated. SQL has no names with a zero byte in them. */
+static int column_of(const struct input *input, const char *name, size_t size)
+{
+	for (int i = 0; i < input->column_count; i++)
+		if (input->columns[i]->size == size &&
+			strncasecmp(input->columns[i]->name, name, size) == 0 &&
+			!memchr(name, '\0', size))
+			return i;
+	return -1;
+}
+
 static struct key *get_key(struct input *input, const char *name, size_t size)
 {
 	struct key *key = find_key(input, name, size);
@@ -75,13 +89,15 @@ static struct key *get_key(struct input *input, const char *name, size_t size)
 		return key;
 	key = calloc(1, sizeof(*key));
 	if (key)
-		key->name = strndup(name, size);
+		key->name = malloc(size + 1);
 	if (!key || !key->name) {
 		free(key);
 		return NULL;
 	}
+	memcpy(key->name, name, size);
+	key->name[size] = '\0';
 	key->size = size;
-	key->column = input_column(input, key->name);
+	key->column = column_of(input, name, size);
 	HASH_ADD_KEYPTR(hh, input->keys, key->name, key->size, key);
 	if (!key->hh.tbl) {
 		free(key->name);
@@ -99,7 +115,7 @@ int input_add_column(struct input *input, const char *name, size_t size)
 
 	if (!key)
 		return -ENOMEM;
-	if (input_column(input, key->name) >= 0)
+	if (key->column >= 0 || memchr(name, '\0', size))
 		return 0;
 	p = reallocarray(input->columns, count, sizeof(struct key *));
 	if (!p)
@@ -115,53 +131,96 @@ int input_add_column(struct input *input, const char *name, size_t size)
 	input->stamps = p;
 	input->stamps[count - 1] = 0;
 	for (struct key *other = input->keys; other; other = other->hh.next)
-		if (strcasecmp(other->name, key->name) == 0)
+		if (other->size == size && strcasecmp(other->name, key->name) == 0)
 			other->column = input->column_count;
 	key->is_name = true;
 	input->columns[input->column_count++] = key;
 	return 1;
 }
 
-void input_forget_columns(struct input *input)
+static void forget_keys(struct input *input)
 {
-	for (struct key *key = input->keys; key; key = key->hh.next) {
-		key->column = -1;
-		key->is_name = false;
+	struct key *key, *next;
+
+	HASH_ITER (hh, input->keys, key, next) {
+		HASH_DEL(input->keys, key);
+		free(key->name);
+		free(key);
 	}
+	memset(input->places, 0, sizeof(input->places));
 	input->column_count = 0;
 }
 
-int input_learn(struct input *input, const struct sl_batch *batch)
+/* --- the columns of a batch ----------------------------------------------------------------------- */
+
+/* Calls `each` for all keys of a record, in order, until it is not 0. */
+typedef int key_fn(struct input *input, const char *name, size_t size, int *count);
+static int walk_keys(struct input *input, struct sl_value record, key_fn *each, int *count)
 {
-	int learned = 0;
+	struct sl_cursor cursor = sl_walk(record);
+	struct sl_value k, v;
+	const char *name;
+	size_t size;
+	int r = 0;
 
-	for (uint32_t i = 0; i < sl_batch_count(batch); i++) {
-		struct sl_value record = sl_batch_record(batch, i);
-		struct sl_cursor cursor = sl_walk(record);
-		struct sl_value k, v;
-		const char *name = "value";
-		size_t size = 5;
-		int r;
+	if (sl_kind(record) != SL_MAP)
+		return each(input, "value", 5, count);
+	while (r == 0 && sl_next(&cursor, &k, &v))
+		if (sl_get_str(k, &name, &size) && !memchr(name, '\0', size))
+			r = each(input, name, size, count);
+	return r;
+}
 
-		if (sl_kind(record) != SL_MAP) {
-			r = input_add_column(input, name, size);
-			if (r < 0)
-				return r;
-			learned += r;
-			continue;
-		}
-		while (sl_next(&cursor, &k, &v)) {
-			if (!sl_get_str(k, &name, &size) ||
-				(find_key(input, name, size) &&
-					find_key(input, name, size)->column >= 0))
-				continue;
-			r = input_add_column(input, name, size);
-			if (r < 0)
-				return r;
-			learned += r;
-		}
+/* 1: in a table made anew this would be another column. `count`: how many that has. */
+static int compare_column(struct input *input, const char *name, size_t size, int *count)
+{
+	const struct key *key = find_key(input, name, size);
+
+	if (!key || key->column < 0 || key->column > *count)
+		return 1;
+	if (key->column < *count)
+		return 0;
+	++*count;
+	return !key->is_name;
+}
+
+/* 1: that is one too many. */
+static int learn_column(struct input *input, const char *name, size_t size, int *count)
+{
+	int r = input_add_column(input, name, size);
+
+	(void)count;
+	return r <= 0 ? r : input->column_count > COLUMNS_MAX;
+}
+
+static bool has_columns(struct input *input, const struct sl_batch *batch, uint32_t first)
+{
+	int count = 0;
+
+	for (uint32_t i = first; i < sl_batch_count(batch); i++)
+		if (walk_keys(input, sl_batch_record(batch, i), compare_column, &count) != 0)
+			return false;
+	return count == input->learned;
+}
+
+int input_learn(
+	struct input *input, const struct sl_batch *batch, uint32_t first, uint32_t *ret_count)
+{
+	uint32_t i = first;
+	int r = 0;
+
+	*ret_count = sl_batch_count(batch) - first;
+	if (has_columns(input, batch, first))
+		return 0;
+	forget_keys(input);
+	while (i < sl_batch_count(batch) && r == 0) {
+		r = walk_keys(input, sl_batch_record(batch, i), learn_column, NULL);
+		i += r == 0;
 	}
-	return learned;
+	/* What is not used is not known. */
+	input->learned = i > first ? input->column_count : -1;
+	*ret_count = i - first;
+	return r < 0 ? r : 1;
 }
 
 /* --- rows --------------------------------------------------------------------------------------- */
@@ -188,7 +247,10 @@ static struct key *key_at(struct input *input, uint32_t place, const char *name,
 						 : find_key(input, name, size);
 	if (place < PLACES_MAX)
 		input->places[place] = key;
-	return key;
+	if (key)
+		return key;
+	input->stranger = (struct key){ .column = column_of(input, name, size) };
+	return &input->stranger;
 }
 
 static void load_row(struct input *input, uint32_t row)
@@ -465,6 +527,7 @@ int input_new(sqlite3 *db, struct input **ret_input)
 	if (!input)
 		return -ENOMEM;
 	input->db = db;
+	input->learned = -1;
 	sl_writer_init(&input->json);
 	if (sqlite3_create_module(db, "sluice_input", &module, input) != SQLITE_OK) {
 		free(input);
@@ -495,15 +558,9 @@ int input_declare(struct input *input, const char *table)
 
 void input_free(struct input *input)
 {
-	struct key *key, *next;
-
 	if (!input)
 		return;
-	HASH_ITER (hh, input->keys, key, next) {
-		HASH_DEL(input->keys, key);
-		free(key->name);
-		free(key);
-	}
+	forget_keys(input);
 	free(input->columns);
 	free(input->fields);
 	free(input->stamps);

@@ -24,7 +24,6 @@ void input_free(struct input *input); /* after the connection is closed */
 
 /* Adds a column. 1; 0: it is there (SQL's names know no case); -ENOMEM. */
 int input_add_column(struct input *input, const char *name, size_t size);
-void input_forget_columns(struct input *input);
 /* (Re)creates the table, always by the same name, with the columns there are. 0 or -EIO (sqlite3_errmsg). No statement may be open. */
 int input_declare(struct input *input, const char *table);
 /* The index of the column, or -1. */
@@ -36,12 +35,17 @@ void input_set(struct input *input, const struct sl_batch *batch, uint32_t first
 unsigned input_opened(const struct input *input);
 /* The field of the row at which the (only) cursor stands; absent: data == NULL. */
 struct sl_value input_field(const struct input *input, int column);
-/* Has a row had that field, ever? */
+/* Has a row had that field, since the columns are as they are? */
 bool input_has_seen(const struct input *input, int column);
-/* Adds every key of the batch as a column: how many are new, or -ENOMEM. */
-int input_learn(struct input *input, const struct sl_batch *batch);
+/*
+ * The columns become the keys of the records from `first` on, in the order in which they come, and no others, whatever was there before: so a batch given
+ * again becomes the same. *ret_count: of so many records; 0: the first alone has too many. 0: they were just these, and what was added
+ * behind them stays; 1; -ENOMEM.
+ */
+int input_learn(
+	struct input *input, const struct sl_batch *batch, uint32_t first, uint32_t *ret_count);
 
-/* What all values of a column in the batch have in common, nulls aside. */
+/* What all values of a column in these rows have in common, nulls aside. */
 enum input_common { INPUT_MIXED, INPUT_BOOLS, INPUT_NESTED };
 enum input_common input_common(struct input *input, int column);
 

@@ -42,10 +42,10 @@ struct worker {
 	struct output *outputs;
 	int output_count;
 	bool wants_all;   /* the query has a `*` */
-	bool has_learned; /* ... and the columns of the first records are known */
 	bool is_compound; /* UNION and the like: a column of the result is not one of `input` */
-	bool is_scan;
-	bool is_bare; /* one column named `value`: bare values come out */
+	bool may_scan;    /* every output row belongs to the row at which the one cursor stands */
+	bool is_scan;     /* ... as far as was seen in this batch */
+	bool is_bare;     /* one column named `value`: bare values come out */
 };
 
 /* --- preparing ---------------------------------------------------------------------------------- */
@@ -170,7 +170,7 @@ static int prepare(struct worker *w, const char *query)
 			tail);
 	if (sqlite3_column_count(w->stmt) == 0)
 		return sl_error(w->ctx, -EINVAL, "`query` gives no columns: it must be a SELECT");
-	w->is_scan = find_scan(w, query);
+	w->may_scan = find_scan(w, query);
 	return describe_outputs(w);
 }
 
@@ -262,11 +262,11 @@ static int put_row(struct worker *w, struct sl_writer *out)
 
 /* --- running ------------------------------------------------------------------------------------ */
 
-static void find_common(struct worker *w, const struct sl_batch *in)
+static void find_common(struct worker *w, const struct sl_batch *in, uint32_t first, uint32_t count)
 {
 	if (w->is_scan)
 		return;
-	input_set(w->box.input, in, 0, sl_batch_count(in));
+	input_set(w->box.input, in, first, count);
 	for (int i = 0; i < w->output_count; i++)
 		w->outputs[i].common = w->outputs[i].field >= 0
 					       ? input_common(w->box.input, w->outputs[i].field)
@@ -290,7 +290,7 @@ static int run_rows(struct worker *w, const struct sl_batch *in, uint32_t first,
 			(void)sqlite3_reset(w->stmt);
 			out->size = out->mark = mark;
 			out->count = records;
-			find_common(w, in);
+			find_common(w, in, first, count);
 			return run_rows(w, in, first, count, out);
 		}
 		r = status == SQLITE_ROW ? put_row(w, out) : 0;
@@ -315,13 +315,13 @@ static const char *take_reason(struct worker *w, char *text, size_t size)
 }
 
 /* A record at a time, so that only those that SQLite refuses are given up. */
-static int64_t run_single(
-	struct worker *w, const struct shared *o, const struct sl_batch *in, struct sl_writer *out)
+static int64_t run_single(struct worker *w, const struct shared *o, const struct sl_batch *in,
+	uint32_t first, uint32_t count, struct sl_writer *out)
 {
 	int64_t consumed = 0;
 	char reason[256];
 
-	for (uint32_t i = 0; i < sl_batch_count(in); i++) {
+	for (uint32_t i = first; i < first + count; i++) {
 		int r;
 
 		w->box.deadline = sl_now() + o->timeout_ns;
@@ -337,57 +337,79 @@ static int64_t run_single(
 	return consumed;
 }
 
-static int64_t reject_all(struct worker *w, const struct sl_batch *in)
+static int64_t reject_all(
+	struct worker *w, const struct sl_batch *in, uint32_t first, uint32_t count)
 {
 	char reason[256];
 
 	(void)take_reason(w, reason, sizeof(reason));
-	for (uint32_t i = 0; i < sl_batch_count(in); i++)
+	for (uint32_t i = first; i < first + count; i++)
 		(void)sl_reject(w->ctx, NULL, sl_batch_record(in, i), "sql: %s", reason);
 	return 0;
 }
 
-/* New keys under `*` are new columns. */
-static int learn_columns(struct worker *w, const struct shared *o, const struct sl_batch *in)
+/* How many of the rows [first, first + count) were consumed, or -ENOMEM. */
+static int64_t run_part(struct worker *w, const struct shared *o, const struct sl_batch *in,
+	uint32_t first, uint32_t count, struct sl_writer *out)
 {
-	int learned;
+	int r;
 
-	if (!w->wants_all || sl_batch_count(in) == 0)
-		return 0;
-	/* The first records decide in which order `*` gives the fields. */
-	if (!w->has_learned)
-		input_forget_columns(w->box.input);
-	learned = input_learn(w->box.input, in);
-	if (learned > 0 && !w->has_learned &&
-		names_add(w->box.input, o->query, &w->is_compound) < 0)
-		return -ENOMEM;
-	w->has_learned = true;
-	return learned > 0 ? prepare(w, o->query) : learned;
+	w->is_scan = w->may_scan;
+	find_common(w, in, first, count);
+	w->box.timed_out = false;
+	w->box.deadline = sl_now() + o->timeout_ns;
+	r = run_rows(w, in, first, count, out);
+	if (r == 0)
+		return count;
+	if (r != -EINVAL)
+		return r;
+	if (!w->is_scan || w->box.timed_out)
+		return reject_all(w, in, first, count);
+	(void)sqlite3_reset(w->stmt);
+	return run_single(w, o, in, first, count, out);
 }
 
+/* Under `*` the columns are the keys of these records. *ret_count: of so many. */
+static int learn_columns(struct worker *w, const struct shared *o, const struct sl_batch *in,
+	uint32_t first, uint32_t *ret_count)
+{
+	int r;
+
+	*ret_count = sl_batch_count(in) - first;
+	if (!w->wants_all)
+		return 0;
+	r = input_learn(w->box.input, in, first, ret_count);
+	if (r <= 0 || *ret_count == 0)
+		return r < 0 ? r : 0;
+	r = names_add(w->box.input, o->query, &w->is_compound);
+	return r < 0 ? r : prepare(w, o->query);
+}
+
+/* In one part, unless its records have more different fields than a table can have columns. */
 static int64_t sql_transform(struct sl_context *ctx, void *shared, void *worker,
 	const struct sl_batch *in, struct sl_writer *const *out)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
-	int r;
+	int64_t consumed = 0;
+	uint32_t count;
 
 	w->ctx = ctx;
-	r = learn_columns(w, o, in);
-	if (r < 0)
-		return r;
-	find_common(w, in);
-	w->box.timed_out = false;
-	w->box.deadline = sl_now() + o->timeout_ns;
-	r = run_rows(w, in, 0, sl_batch_count(in), out[0]);
-	if (r == 0)
-		return sl_batch_count(in);
-	if (r != -EINVAL)
-		return r;
-	if (!w->is_scan || w->box.timed_out)
-		return reject_all(w, in);
-	(void)sqlite3_reset(w->stmt);
-	return run_single(w, o, in, out[0]);
+	for (uint32_t first = 0; first < sl_batch_count(in); first += count) {
+		int64_t r = learn_columns(w, o, in, first, &count);
+
+		if (r == 0 && count > 0)
+			r = run_part(w, o, in, first, count, out[0]);
+		if (r < 0)
+			return r;
+		consumed += r;
+		if (count > 0)
+			continue;
+		(void)sl_reject(ctx, NULL, sl_batch_record(in, first),
+			"sql: it has more fields than a table can have columns");
+		count = 1;
+	}
+	return consumed;
 }
 
 /* --- beginning and end -------------------------------------------------------------------------- */
