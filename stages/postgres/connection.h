@@ -37,7 +37,7 @@ int pg_execute(struct sl_context *ctx, PGconn *conn, const char *name, int count
 /* What was sent by PQsendQuery and its like: the next result; *ret NULL: it was the last. 0, SL_REJECTED, or an error. */
 int pg_next(struct sl_context *ctx, PGconn *conn, PGresult **ret);
 int pg_sent(struct sl_context *ctx, PGconn *conn, int sent);
-/* Into a COPY that has begun. 0 or an error. `error`: NULL, or why the server shall forget it. */
+/* Into a COPY that has begun; its end. 0 or an error. */
 int pg_copy(struct sl_context *ctx, PGconn *conn, const char *data, size_t size);
 int pg_copy_end(struct sl_context *ctx, PGconn *conn);
 

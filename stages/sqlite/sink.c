@@ -310,6 +310,12 @@ static int insert(
 	code = step_once(w->insert);
 	if (code == SQLITE_DONE)
 		return 0;
+	/* ON CONFLICT ROLLBACK in the table, RAISE(ROLLBACK) in a trigger. */
+	if ((code & 0xff) == SQLITE_CONSTRAINT && sqlite3_get_autocommit(w->db))
+		return sl_error(ctx, -EINVAL,
+			"%s: the table `%s` refused a row by rolling back the whole transaction, "
+			"and the other rows with it (%s): let it say ABORT instead of ROLLBACK",
+			o->path, o->table, sqlite3_errmsg(w->db));
 	if ((code & 0xff) == SQLITE_CONSTRAINT || (code & 0xff) == SQLITE_MISMATCH ||
 		(code & 0xff) == SQLITE_TOOBIG)
 		return sl_reject(ctx, NULL, record, "%s", sqlite3_errmsg(w->db));

@@ -168,8 +168,9 @@ static uint32_t find_column(
 	for (uint32_t n = 0; n < columns->count; n++) {
 		uint32_t i = hint + n < columns->count ? hint + n : hint + n - columns->count;
 
-		if (sqlite3_strnicmp(columns->names[i], name, (int)size) == 0 &&
-			columns->names[i][size] == '\0')
+		/* A name may hold a zero byte, behind which SQLite would not look. */
+		if (strlen(columns->names[i]) == size &&
+			sqlite3_strnicmp(columns->names[i], name, (int)size) == 0)
 			return i;
 	}
 	return UINT32_MAX;

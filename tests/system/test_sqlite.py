@@ -81,6 +81,24 @@ def test_a_row_that_is_refused_is_a_dead_letter_and_the_rest_goes_in(place):
         3: "CHECK constraint failed: amount > 0", 5: "cannot store TEXT value in INTEGER column orders.amount"}
 
 
+def test_a_name_with_a_zero_byte_is_no_column(place):
+    """What stands before the zero is one."""
+    change(place, "CREATE TABLE orders (id INTEGER, name TEXT)")
+    feed(place, [{"id": 1, "name": "a"}, *({"id\0" + n * "x": 2} for n in range(30)), {"name": "b", "id": 3}])
+    place.run(pipeline(""), status=3)
+    assert ask(place, "SELECT id, name FROM orders ORDER BY rowid") == [(1, "a"), (3, "b")]
+
+
+def test_a_table_that_rolls_everything_back(place):
+    """Nothing is in it twice, or without its name: the run says so and ends."""
+    change(place, "CREATE TABLE orders (id INTEGER NOT NULL ON CONFLICT ROLLBACK)")
+    feed(place, [{"id": n if n != 50 else None} for n in range(100)])
+    place.write("p.conf", pipeline('restart = 2; backoff = "5ms";'))
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 1 and "let it say ABORT instead of ROLLBACK" in err, err
+    assert ask(place, "SELECT count(*) - count(DISTINCT id), coalesce(max(id) < 50, 1) FROM orders") == [(0, 1)]
+
+
 def test_fields_that_are_no_columns(place):
     change(place, "CREATE TABLE orders (id INTEGER)")
     feed(place, [{"id": 1}, {"id": 2, "color": "red"}])
