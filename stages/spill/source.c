@@ -328,9 +328,13 @@ static int produce(struct sl_context *ctx, struct worker *w, struct sl_cut *cut)
 	int r;
 
 	for (;;) {
+		bool must_have = w->state.next > w->position;
+
 		r = fill(ctx, w, cut);
 		if (r < 0 || cut->out->count > 0)
 			return r < 0 ? r : SL_MORE;
+		if (must_have && !cut->until)
+			return spill_damaged(ctx, &w->store, "batches are missing");
 		r = cut->until ? SL_END : look(ctx, w);
 		/* What came after it was looked for is looked for again. */
 		if (r != SL_MORE)

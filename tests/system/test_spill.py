@@ -374,6 +374,21 @@ def test_bytes_that_have_changed_are_not_handed_on(place):
     assert not any("TEXT" in line for line in open(place.path / ".slow.ndjson.part"))
 
 
+def test_a_batch_that_goes_while_it_is_read(place):
+    """It is not waited for, nor passed over."""
+    feed(place)
+    place.write("p.conf", two_sinks(rate='rate = "20000/s";', read='retain = "1MiB";', save='retain = "64KiB";'))
+    process = place.start("run", "p.conf")
+    wait_for(lambda: held(place) > 10_000, what="a store with something in it")
+    database = sqlite3.connect(store(place), isolation_level=None, timeout=30)
+    database.execute("DELETE FROM batches WHERE first = (SELECT max(first) FROM batches)")
+    database.close()
+    code, _, err = finish(process)
+    assert code == 1 and "batches are missing" in err, err
+    kept = rows(place, ".slow.ndjson.part")
+    assert kept == list(range(len(kept)))
+
+
 def test_a_store_of_a_newer_sluice_is_left_alone(place):
     leave_some(place)
     path = store(place)
