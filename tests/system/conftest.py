@@ -123,6 +123,13 @@ def resident(pid):
     return 0
 
 
+def pause(pid):
+    """Until SIGCONT. When it returns no thread of it runs any more."""
+    os.kill(pid, signal.SIGSTOP)
+    tasks = pathlib.Path(f"/proc/{pid}/task")
+    wait_for(lambda: all(stat.read_text().rsplit(")", 1)[1].split()[0] == "T" for stat in tasks.glob("*/stat")), what="the process to stop")
+
+
 def kill_some(process, stages, kills, seed):
     """Kill -9, at random times, of random instances; how many it came to."""
     chance = random.Random(seed)

@@ -304,15 +304,18 @@ def test_a_full_disk_below_a_sink_is_waited_for(place):
         feed(place, 0, RECORDS)
         place.write("p.conf", f"""stages = {{ read = {{ source = "file"; path = "in.ndjson"; }};
             save = {{ sink = "file"; from = "read"; path = "{folder}/out.ndjson"; restart = 2; }}; }};""")
-        process = place.start("run", "p.conf", "--state", "st")
-        time.sleep(4)
+        errors = place.path / "err"
+        process = place.start("run", "p.conf", "--state", "st", stderr=open(errors, "w"))
+        wait_for(lambda: "until there is space" in errors.read_text(), what="the disk to be full")
+        time.sleep(1.2)  # once more, at least
         assert process.poll() is None
         assert not (folder / "out.ndjson").exists()
         used = processor(process.pid)
         time.sleep(1)
         assert processor(process.pid) - used < 0.5  # nobody spins
         os.unlink(folder / "filler")
-        code, _, err = finish(process, 30)
+        code, _, _ = finish(process, 30)
+        err = errors.read_text()
         assert code == 0, err
         assert err.count("No space left on device") == 1 and "until there is space" in err, err
         assert [json.loads(line)["id"] for line in open(folder / "out.ndjson")] == list(range(RECORDS))
