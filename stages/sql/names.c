@@ -94,6 +94,12 @@ static void take_word(struct scan *scan, const char *at, const char *end)
 		scan->is_compound = true;
 }
 
+/* A quote that nobody closes is SQLite's to refuse. */
+static bool is_closed(const char *at, const char *end)
+{
+	return end - at >= 2 && end[-1] == (*at == '[' ? ']' : *at);
+}
+
 /* One word of the query, as a column if it could be one: no keyword, no function, no alias. */
 static int add_word(struct input *input, struct scan *scan, const char *at, const char *end)
 {
@@ -110,7 +116,9 @@ static int add_word(struct input *input, struct scan *scan, const char *at, cons
 	if (scan->is_tail && is_known_alias(scan, at, end))
 		return 0;
 	if (is_quoted)
-		return input_add_column(input, at + 1, (size_t)(end - at) - 2);
+		return is_closed(at, end)
+			       ? input_add_column(input, at + 1, (size_t)(end - at) - 2)
+			       : 0;
 	return sqlite3_keyword_check(at, (int)(end - at)) || is_word(at, end, "TRUE") ||
 			       is_word(at, end, "FALSE")
 		       ? 0

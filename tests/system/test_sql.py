@@ -44,3 +44,15 @@ def test_a_record_with_too_many_names(place):
     wide = {f"k{n}": n for n in range(1501)}
     records = [{"id": 1}, wide, wide, {"id": 2}, wide | {"more": 1}, {"id": 3}]
     assert run(place, "star", *records, status=3) == [{"id": 1}, {"id": 2}, {"id": 3}]
+
+
+@pytest.mark.parametrize("quote", ['\\"', "[", "`", "'", '\\"\\"\\"'])
+@pytest.mark.parametrize("query", ['transform = "sql"; query = "SELECT id FROM input WHERE id = {}";', 'transform = "filter"; where = "id = {}";'])
+def test_a_quote_that_nobody_closes(place, query, quote):
+    place.write("p.conf", f"""stages = {{
+      read = {{ source = "inline"; records = ( 1 ); }};
+      work = {{ from = "read"; {query.format(quote)} }};
+      save = {{ sink = "null"; from = "work"; }};
+    }};""")
+    code, _, err = place.sluice("check", "p.conf")
+    assert code == 78 and "p.conf:3: `" in err, err
