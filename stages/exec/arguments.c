@@ -23,9 +23,9 @@ static bool append(struct sl_writer *text, const char *data, size_t size)
 /* The size of a field's name that stands between braces at `text`; 0: none does. */
 static size_t name_size(const char *text)
 {
-	size_t size = strcspn(text + 1, " \t\n{}:;,\"'$()[]|=.");
+	size_t size = text[0] == '{' ? strcspn(text + 1, " \t\n{}:;,\"'$()[]|=.") : 0;
 
-	return text[0] == '{' && size > 0 && text[1 + size] == '}' ? size : 0;
+	return size > 0 && text[1 + size] == '}' ? size : 0;
 }
 
 static struct sl_value find_field(struct sl_value record, const char *name, size_t size)
