@@ -668,8 +668,8 @@ def test_from_reading_to_following_and_back(place):
 
 def test_the_lag_is_shown(place):
     log = Log(place.path / "log")
-    log.write(20_000)
-    process = start(place, config("log", work='rate = "4000/s";'))
+    log.write(6000)
+    process = start(place, config("log", work='rate = "3000/s";'))
 
     def source():
         done = subprocess.run(["curl", "-s", "--unix-socket", place.path / "r/sluice/p/control.sock", "http://sluice/v1/status"],
@@ -681,9 +681,9 @@ def test_the_lag_is_shown(place):
     size = (place.path / "log").stat().st_size
     told = wait_for(lambda: (told := source()) and told.get("total") and told, what="a total")
     assert told["total"] == size, told
-    wait_count(place, 20_000)
+    wait_count(place, 6000)
     log.write(100)
-    wait_count(place, 20_100)
+    wait_count(place, 6100)
     wait_for(lambda: source()["done"] == source()["total"] == (place.path / "log").stat().st_size)
     stop(process)
 

@@ -260,7 +260,7 @@ def test_a_record_that_hangs(bench, config):
 
 def test_a_stopped_process_is_no_records_fault(bench):
     """It cannot say anything; it is killed a second later."""
-    feed(bench, {n: {"wait": 2} for n in range(2000)}, 2000)
+    feed(bench, {n: {"wait": 2} for n in range(700)}, 700)
     bench.write("p.conf", transform('stall_timeout = "2s"; backoff = "10ms";'))
     process = bench.start("run", "p.conf")
     [victim] = wait_for(lambda: list(children(process.pid, {"work"})), what="the stage")
@@ -268,7 +268,7 @@ def test_a_stopped_process_is_no_records_fault(bench):
     os.kill(victim, signal.SIGSTOP)
     code, _, err = finish(process)
     assert code == 0, err
-    assert found(bench) == list(range(2000)) and letters(bench) == []
+    assert found(bench) == list(range(700)) and letters(bench) == []
     assert "the process has stood still for 2 s (stall_timeout): killed; restarting" in err
 
 

@@ -138,7 +138,7 @@ def test_the_command_shows_what_is_wrong(place):
 
 
 def test_a_drain_that_does_not_end_changes_nothing(place):
-    feed(place, 20)
+    feed(place, 9)
     text = """drain_timeout = "500ms"; stages = { read = { source = "file"; path = "in.ndjson"; };
         still = { transform = "delay"; from = "read"; wait = "%s"; };
         save = { sink = "file"; from = "still"; path = "out.ndjson"; }; };"""
@@ -152,7 +152,7 @@ def test_a_drain_that_does_not_end_changes_nothing(place):
     assert code == 1 and "drain_timeout" in said and "goes on as it was" in said, said
     assert children(process.pid) == pids
     assert process.wait(60) == 0, err(place)
-    assert ids(place) == list(range(20))
+    assert ids(place) == list(range(9))
 
 
 def test_a_stop_ends_a_reload(place):
@@ -228,7 +228,7 @@ def test_kills_during_reloads(place):
 
 
 def test_drain_timeout_stops_hard_and_the_next_start_goes_on(place):
-    feed(place, 20)
+    feed(place, 9)
     place.write("p.conf", """drain_timeout = "300ms"; stages = { read = { source = "file"; path = "in.ndjson"; };
         slow = { transform = "delay"; from = "read"; wait = "300ms"; };
         save = { sink = "file"; from = "slow"; path = "out.ndjson"; }; };""")
@@ -240,7 +240,7 @@ def test_drain_timeout_stops_hard_and_the_next_start_goes_on(place):
     assert code == 1 and "drain_timeout" in said and "goes on from there" in said
     code, _, said = place.sluice("run", "p.conf")
     assert code == 0, said
-    assert ids(place) == list(range(20))
+    assert ids(place) == list(range(9))
 
 
 def test_a_source_that_waits_for_more_is_no_hindrance(place):
