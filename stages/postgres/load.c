@@ -155,7 +155,7 @@ struct stretch {
 static int read_answers(struct sl_context *ctx, PGconn *conn, struct stretch *s)
 {
 	PGresult *result;
-	int r;
+	int r = 0;
 
 	s->is_copying = false;
 	while (!s->is_copying && (r = pg_next(ctx, conn, &result)) >= 0 && result) {
