@@ -116,9 +116,8 @@ static int add_word(struct input *input, struct scan *scan, const char *at, cons
 	if (scan->is_tail && is_known_alias(scan, at, end))
 		return 0;
 	if (is_quoted)
-		return is_closed(at, end)
-			       ? input_add_column(input, at + 1, (size_t)(end - at) - 2)
-			       : 0;
+		return is_closed(at, end) ? input_add_column(input, at + 1, (size_t)(end - at) - 2)
+					  : 0;
 	return sqlite3_keyword_check(at, (int)(end - at)) || is_word(at, end, "TRUE") ||
 			       is_word(at, end, "FALSE")
 		       ? 0
