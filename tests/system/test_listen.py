@@ -96,12 +96,6 @@ def connect(target, timeout=10):
             time.sleep(0.01)
 
 
-def consumed(place, stage):
-    """How many records the stage has settled."""
-    answer = json.loads(place.sluice("audit", "p.conf", "--json")[1])
-    return next(row["consumed"] for row in answer["stages"] if row["name"] == stage)
-
-
 def is_alive(pid):
     try:
         return pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"

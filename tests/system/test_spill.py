@@ -559,7 +559,7 @@ def test_a_reload_in_between(place):
 
 def test_a_reload_that_takes_a_store_away_reads_it_empty(place):
     """What is in it must not be forgotten; where it cannot be read in time nothing changes."""
-    feed(place, 16_000)
+    feed(place)
     config = "drain_timeout = \"1s\";\n" + two_sinks(rate='rate = "30000/s";', read='rate = "5000/s"; retain = "1MiB";')
     without = config.replace('when_full = "spill";', "").replace("1s", "30s")
     place.write("p.conf", config)
@@ -580,7 +580,7 @@ def test_a_reload_that_takes_a_store_away_reads_it_empty(place):
     assert "save~in" not in place.sluice("status", "p.conf")[1]
     code, _, err = finish(process)
     assert code == 0 and "leak" not in err, err
-    check_both(place, 16_000)
+    check_both(place)
 
 
 def test_a_store_that_nobody_has_any_more(place):
