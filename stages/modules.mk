@@ -17,6 +17,7 @@ modules_postgres_so_SOURCES = \
 	stages/postgres/check.c stages/postgres/check.h \
 	stages/postgres/connection.c stages/postgres/connection.h \
 	stages/postgres/field.c stages/postgres/field.h \
+	stages/postgres/files.c stages/postgres/files.h \
 	stages/postgres/ledger.c stages/postgres/ledger.h \
 	stages/postgres/literal.c stages/postgres/literal.h \
 	stages/postgres/load.c stages/postgres/load.h \

@@ -23,6 +23,7 @@ UNIT_TESTS = \
 	tests/unit/test_order \
 	tests/unit/test_outlet \
 	tests/unit/test_repeats \
+	tests/unit/test_sandbox \
 	tests/unit/test_secret \
 	tests/unit/test_spans \
 	tests/unit/test_states \
@@ -81,6 +82,9 @@ tests_unit_test_outlet_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_outlet_SOURCES = dummy.cxx
 tests_unit_test_repeats_SOURCES = tests/unit/test_repeats.c
 tests_unit_test_repeats_LDADD = libsupervisor.a libbase.a $(CMOCKA_LIBS)
+tests_unit_test_sandbox_SOURCES = tests/unit/test_sandbox.c
+tests_unit_test_sandbox_LDADD = libengine.a $(CONFIG_TEST_LIBS) $(SECCOMP_LIBS)
+nodist_EXTRA_tests_unit_test_sandbox_SOURCES = dummy.cxx
 tests_unit_test_secret_SOURCES = tests/unit/test_secret.c
 tests_unit_test_secret_LDADD = libbase.a $(CMOCKA_LIBS)
 tests_unit_test_spans_SOURCES = tests/unit/test_spans.c

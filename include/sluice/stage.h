@@ -100,6 +100,15 @@ enum {
 	 * told to stop or to pause it is asked on until produce answers -ECANCELED, so that it gives what it has read by then.
 	 */
 	SL_TAKES_OVER = 1 << 6,
+	/*
+	 * The stage needs nothing of the machine but memory, the sockets of its links and the pipeline's state, and what the flags below name: once it is
+	 * open the rest is taken from its process, see `files`. Without this flag a stage keeps all but the right to gain more rights.
+	 */
+	SL_CONFINED = 1 << 7,
+	SL_NEEDS_NETWORK = 1 << 8, /* it opens sockets that lead to other machines */
+	/* It starts programs, of which nobody knows what they need: they and it may do all. */
+	SL_NEEDS_EXEC = 1 << 9,
+	SL_NEEDS_FILES = 1 << 10, /* those that `files` tells */
 };
 
 struct sl_context; /* one per worker; in check and open one of the process */
@@ -196,6 +205,14 @@ uint64_t sl_bound(struct sl_context *ctx, uint64_t origin, uint64_t position);
  */
 uint64_t sl_safe(struct sl_context *ctx, uint64_t origin);
 
+/*
+ * What a stage with SL_NEEDS_FILES does with files. SL_FILES_EXACT beside one of these: this file alone, as it is now; not what takes its place, nor the folder
+ * that it is in.
+ */
+enum { SL_FILES_READ = 1 << 0, SL_FILES_WRITE = 1 << 1, SL_FILES_EXACT = 1 << 2 };
+/* A file stands for the folder that it is in; one that is not there yet for the first folder above it that is, but for the root. */
+typedef void sl_files_fn(void *user, const char *path, unsigned how);
+
 /* 0, or what the sink's `known` shall return. */
 typedef int sl_known_fn(void *user, uint64_t origin, uint64_t position);
 
@@ -269,6 +286,12 @@ struct sl_stage {
 	 * the last. Lower-case letters, digits, - and _, a letter first; there is at least one. No sink.
 	 */
 	const char *(*port)(const void *shared, uint32_t i);
+
+	/*
+	 * With SL_NEEDS_FILES: tells each file and folder that it will read or write after `open`, by its options. SL_FILES_WRITE: beside it other files
+	 * may be made, renamed and removed (a temporary name, a journal). Is not looked at without the flag.
+	 */
+	void (*files)(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user);
 };
 
 enum { SL_REJECTED = 1, SL_RETRY = 2 };

@@ -105,6 +105,7 @@ static void put_source(struct build *b, const struct graph_stage *like)
 		.restart_within_ns = like->restart_within_ns,
 		.restart_backoff_ns = like->restart_backoff_ns,
 		.stall_timeout_ns = like->stall_timeout_ns,
+		.sandbox = like->sandbox,
 		.ports = out_port,
 		.port_count = 1,
 		.options = { .data = b->options.data, .size = b->options.mark },

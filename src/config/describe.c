@@ -108,6 +108,37 @@ static void print_option(const struct sl_option *option, FILE *out)
 		(void)fprintf(out, "      %s = %s;\n", option->name, option->example);
 }
 
+/* What its sandbox leaves it. */
+static void print_needs(const struct sl_stage *stage, FILE *out)
+{
+	static const struct {
+		unsigned flag;
+		const char *what;
+	} needs[] = { { SL_NEEDS_NETWORK, "the network" }, { SL_NEEDS_FILES, "files" } };
+	const char *before = "";
+
+	if (!(stage->flags & SL_CONFINED)) {
+		(void)fputs("Does not say what it needs: its sandbox refuses nothing but new "
+			    "rights.\n",
+			out);
+		return;
+	}
+	if (stage->flags & SL_NEEDS_EXEC) {
+		(void)fputs("Starts programs: its sandbox refuses nothing but new rights.\n", out);
+		return;
+	}
+	(void)fputs("Needs ", out);
+	for (size_t i = 0; i < sizeof(needs) / sizeof(needs[0]); i++) {
+		if (!(stage->flags & needs[i].flag))
+			continue;
+		(void)fprintf(out, "%s%s", before, needs[i].what);
+		before = " and ";
+	}
+	(void)fprintf(out, "%s: its sandbox refuses %s.\n",
+		*before ? "" : "neither files nor the network",
+		*before ? "all others" : "both, and programs");
+}
+
 static void print_flags(const struct sl_stage *stage, FILE *out)
 {
 	if (stage->flags & SL_ONE_PROCESS)
@@ -116,6 +147,7 @@ static void print_flags(const struct sl_stage *stage, FILE *out)
 		(void)fputs("Works in one thread only.\n", out);
 	if (stage->flags & SL_TASKS)
 		(void)fputs("Works on several records of a worker at once (coroutines).\n", out);
+	print_needs(stage, out);
 	if (stage->role != SL_SOURCE)
 		return;
 	if (stage->flags & SL_TAKES_OVER)

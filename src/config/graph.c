@@ -66,6 +66,7 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	sl_put_int(out, stage->restart_within_ns);
 	sl_put_int(out, stage->restart_backoff_ns);
 	sl_put_int(out, stage->stall_timeout_ns);
+	sl_put_uint(out, stage->sandbox);
 	put_names(out, stage->ports, stage->port_count);
 	put_text_or_nil(out, stage->listen);
 	sl_put_value(out, stage->options);

@@ -62,6 +62,7 @@ struct graph_stage {
 	int64_t restart_within_ns;  /* ... within this time; one more stops the pipeline */
 	int64_t restart_backoff_ns; /* first wait; doubles up to 30 times itself */
 	int64_t stall_timeout_ns;   /* a worker in one call for longer is hung; 0: never */
+	bool sandbox;               /* what it does not need is taken from its processes */
 	const char *const *ports;   /* outputs; none for a sink */
 	uint32_t port_count;
 	const uint32_t *inputs; /* indexes of links that end here */

@@ -183,6 +183,7 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.restart_within_ns = common->restart_within,
 		.restart_backoff_ns = common->backoff,
 		.stall_timeout_ns = common->stall_timeout,
+		.sandbox = common->sandbox,
 		.port_count = draft_port_count(draft),
 		.listen = draft->role == SL_SOURCE ? draft->target : NULL,
 		.options = draft->options,

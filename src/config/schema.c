@@ -69,6 +69,8 @@ const struct sl_option schema_common[] = {
 	  .help = "of a source that cannot read again: what it holds is lost when its process dies, or it is in a store on disk as soon as it counts as read" },
 	{ VALUE(spill_max, SIZE), .example = "\"10GiB\"", .min = 64 << 10, .max = INT64_C(1) << 44,
 	  .help = "the most that the store of `when_full` or `intake` holds; absent: \"1GiB\", for when_full = \"drop\" \"16MiB\"" },
+	{ VALUE(sandbox, BOOL), .fallback = "true", .example = "false",
+	  .help = "what the stage does not need (network, programs, files, rights) is taken from its processes" },
 	{ .name = NULL },
 };
 

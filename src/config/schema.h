@@ -35,6 +35,7 @@ struct schema_values {
 	int when_full;      /* enum schema_when_full */
 	int intake;         /* enum schema_intake */
 	uint64_t spill_max; /* bytes; 0: not said */
+	bool sandbox;
 };
 
 enum schema_when_full { SCHEMA_BLOCK, SCHEMA_SPILL, SCHEMA_DROP };

@@ -79,6 +79,7 @@ static struct graph_stage half(struct loader *loader, const struct graph_stage *
 		.restart_within_ns = stage->restart_within_ns,
 		.restart_backoff_ns = stage->restart_backoff_ns,
 		.stall_timeout_ns = stage->stall_timeout_ns,
+		.sandbox = stage->sandbox,
 		.options = options,
 	};
 }

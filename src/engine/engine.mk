@@ -1,7 +1,7 @@
 # engine: the life of a stage process.
 noinst_LIBRARIES += libengine.a
 libengine_a_CPPFLAGS = $(AM_CPPFLAGS) -DSLUICE_STAGE_DIR='"$(pkglibdir)/stages"'
-libengine_a_CFLAGS = $(AM_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS) $(SQLITE_CFLAGS)
+libengine_a_CFLAGS = $(AM_CFLAGS) $(SECCOMP_CFLAGS) $(ZMQ_CFLAGS) $(LIBUV_CFLAGS) $(SQLITE_CFLAGS)
 libengine_a_SOURCES = \
 	src/engine/alone.c src/engine/alone.h \
 	src/engine/attempt.c src/engine/attempt.h \
@@ -20,6 +20,9 @@ libengine_a_SOURCES = \
 	src/engine/pump.c src/engine/pump.h \
 	src/engine/quarantine.c src/engine/quarantine.h \
 	src/engine/registry.c src/engine/registry.h \
+	src/engine/sandbox.c src/engine/sandbox.h \
+	src/engine/sandbox_calls.c \
+	src/engine/sandbox_files.c \
 	src/engine/segment.c src/engine/segment.h \
 	src/engine/tasks.c src/engine/tasks.h \
 	src/engine/vet.c src/engine/vet.h \
@@ -35,4 +38,4 @@ if FAULT_INJECTION
 sluice_stage_SOURCES += src/engine/faults_sqlite.c
 endif
 sluice_stage_LDADD = libengine.a libstages.a liblink.a libstate.a $(TASK_LIBS) libconfigload.a libgraph.a $(RECORD_LIBS) libbase.a \
-	$(ZMQ_LIBS) $(LIBCONFIG_LIBS) $(SQLITE_LIBS) -lpthread
+	$(SECCOMP_LIBS) $(ZMQ_LIBS) $(LIBCONFIG_LIBS) $(SQLITE_LIBS) -lpthread

@@ -20,6 +20,7 @@
 #include "engine/left.h"
 #include "engine/pump.h"
 #include "engine/registry.h"
+#include "engine/sandbox.h"
 
 struct start {
 	struct word word;
@@ -130,6 +131,17 @@ static int stage_open(struct host *host, struct callback *callback, struct schem
 	return r;
 }
 
+/* What the stage has opened it keeps. */
+static int enter_sandbox(
+	struct host *host, struct callback *callback, const char *runtime, struct err *err)
+{
+	int r = sandbox_enter_stage(host, runtime, err);
+
+	if (r < 0 && host->impl->close)
+		host->impl->close(&callback->context, host->shared);
+	return r;
+}
+
 static int say_failed(int words, const struct host *host, int error, const struct err *err)
 {
 	struct word word = { .type = WORD_FAILED,
@@ -169,6 +181,8 @@ int host_main(int words)
 		r = left_check(&host, &err);
 	if (r == 0)
 		r = stage_open(&host, &callback, &bound, &err);
+	if (r == 0)
+		r = enter_sandbox(&host, &callback, start.folders, &err);
 	if (r < 0) {
 		status = say_failed(words, &host, r, &err);
 	} else {

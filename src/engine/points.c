@@ -15,14 +15,19 @@
 #include "config/schema.h"
 #include "engine/host.h"
 #include "engine/registry.h"
+#include "engine/sandbox.h"
 #include "state/point.h"
+
+struct telling;
 
 struct points {
 	struct graph *graph;
 	const char *state;
 	uint64_t run;
 	uint64_t series;
+	bool is_restore;
 	struct point_bounds *bounds;
+	const struct telling *telling;
 	struct err err;
 };
 
@@ -110,6 +115,69 @@ static int sink_of(
 		       ? registry_open(stage->module, stage->role, stage->impl, &points->err)
 		       : NULL;
 	return stage->role == SL_SINK && !*ret ? -ENOENT : 0;
+}
+
+/* --- what it gives up ------------------------------------------------------------------------------- */
+
+/* One that this process asks something of. */
+static bool is_asked(const struct points *points, const struct sl_stage *impl)
+{
+	return impl && (points->is_restore ? impl->known != NULL : impl->sync != NULL);
+}
+
+struct telling {
+	sl_files_fn *tell;
+	void *user;
+};
+
+static int tell_sink(struct points *points, struct callback *callback)
+{
+	const struct telling *telling = points->telling;
+	const struct host *host = callback->host;
+
+	host->impl->files(&callback->context, host->shared, telling->tell, telling->user);
+	return 0;
+}
+
+static void tell_files(void *of, sl_files_fn *tell, void *user)
+{
+	struct points *points = of;
+	struct telling telling = { .tell = tell, .user = user };
+
+	points->telling = &telling;
+	for (uint32_t i = 0; i < points->graph->stage_count; i++) {
+		const struct graph_stage *stage = &points->graph->stages[i];
+		const struct sl_stage *impl;
+
+		if (sink_of(points, stage, &impl) == 0 && is_asked(points, impl) &&
+			(impl->flags & SL_NEEDS_FILES))
+			(void)for_sink(points, stage, stage->processes, impl, tell_sink);
+	}
+	points->telling = NULL;
+}
+
+/* It keeps what its sinks need together; all, when one of them may keep all. */
+static int enter_sandbox(struct points *points)
+{
+	struct sandbox sandbox = {
+		.needs = SL_CONFINED, .state = points->state, .files = tell_files, .of = points
+	};
+
+	for (uint32_t i = 0; i < points->graph->stage_count; i++) {
+		const struct graph_stage *stage = &points->graph->stages[i];
+		const struct sl_stage *impl;
+		int r = sink_of(points, stage, &impl);
+
+		if (r < 0)
+			return r;
+		if (!is_asked(points, impl))
+			continue;
+		sandbox.is_off = sandbox.is_off || !stage->sandbox;
+		sandbox.needs |= impl->flags & (SL_NEEDS_NETWORK | SL_NEEDS_FILES | SL_NEEDS_EXEC);
+		if (!(impl->flags & SL_CONFINED))
+			sandbox.needs |= SL_NEEDS_EXEC;
+	}
+	return sandbox_enter(&sandbox, &points->err);
 }
 
 /* --- making --------------------------------------------------------------------------------------- */
@@ -214,18 +282,27 @@ static int restore(struct points *points)
 
 /* --- the process ---------------------------------------------------------------------------------- */
 
+static int answer(struct points *points, const char *action)
+{
+	int r;
+
+	points->is_restore = strcmp(action, "restore") == 0;
+	if (!points->is_restore && strcmp(action, "make") != 0)
+		return err_set(&points->err, -EINVAL, "make or restore, not \"%s\"", action);
+	r = enter_sandbox(points);
+	if (r < 0)
+		return r;
+	return points->is_restore ? restore(points) : make(points);
+}
+
 int points_answer(
 	const char *action, const char *state, uint64_t run, uint64_t series, int graph_fd)
 {
 	struct points points = { .state = state, .run = run, .series = series };
 	int r = graph_read(graph_fd, &points.graph, &points.err);
 
-	if (r == 0 && strcmp(action, "make") == 0)
-		r = make(&points);
-	else if (r == 0 && strcmp(action, "restore") == 0)
-		r = restore(&points);
-	else if (r == 0)
-		r = err_set(&points.err, -EINVAL, "make or restore, not \"%s\"", action);
+	if (r == 0)
+		r = answer(&points, action);
 	if (r < 0)
 		(void)fprintf(stderr, "%s\n", points.err.text);
 	graph_free(points.graph);

@@ -174,6 +174,17 @@ static int vet_ports(const struct sl_stage *stage, struct err *err)
 	return 0;
 }
 
+static int vet_needs(const struct sl_stage *stage, struct err *err)
+{
+	if ((stage->flags & (SL_NEEDS_NETWORK | SL_NEEDS_EXEC | SL_NEEDS_FILES)) &&
+		!(stage->flags & SL_CONFINED))
+		return err_set(err, -EINVAL,
+			"SL_NEEDS_... say what is left to a stage with SL_CONFINED: add that");
+	if ((stage->flags & SL_NEEDS_FILES) && !stage->files)
+		return err_set(err, -EINVAL, "SL_NEEDS_FILES wants `files`, which tells them");
+	return 0;
+}
+
 int vet_stage(const struct sl_stage *stage, struct err *err)
 {
 	int r;
@@ -195,6 +206,8 @@ int vet_stage(const struct sl_stage *stage, struct err *err)
 	r = vet_callbacks(stage, err);
 	if (r == 0)
 		r = vet_ports(stage, err);
+	if (r == 0)
+		r = vet_needs(stage, err);
 	for (const struct sl_option *option = stage->options; r == 0 && option && option->name;
 		option++)
 		r = vet_option(stage, option, err);

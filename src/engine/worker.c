@@ -20,6 +20,7 @@
 #include "engine/crash.h"
 #include "engine/output.h"
 #include "engine/quarantine.h"
+#include "engine/sandbox.h"
 #include "engine/segment.h"
 #include "engine/tasks.h"
 
@@ -44,6 +45,13 @@ void worker_done(struct crew *crew, struct job *first, struct job **last)
 	worker_wake_pump(crew);
 }
 
+static void add_hint(struct err *err, const char *hint)
+{
+	size_t used = strlen(err->text);
+
+	(void)snprintf(err->text + used, sizeof(err->text) - used, "%s", hint);
+}
+
 void worker_fail(struct crew *crew, struct callback *callback, int error)
 {
 	struct err *err = &callback->err;
@@ -56,6 +64,7 @@ void worker_fail(struct crew *crew, struct callback *callback, int error)
 		crew->is_final = callback->must_stop;
 		crew->error = error;
 		crew->err = *err;
+		add_hint(&crew->err, sandbox_hint(crew->host, error));
 	}
 	(void)pthread_mutex_unlock(&crew->lock);
 	worker_wake_pump(crew);

@@ -199,6 +199,7 @@ const struct sl_stage sl_stage_sink_exec = {
 	.name = "exec",
 	.role = SL_SINK,
 	.summary = "writes records to the standard input of a program",
+	.flags = SL_CONFINED | SL_NEEDS_EXEC,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = sink_check,

@@ -87,6 +87,15 @@ static int fault_transform(struct sl_context *ctx, void *shared, void *worker,
 	return sl_record_done(out[0]);
 }
 
+static void fault_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	const struct shared *o = shared;
+
+	(void)ctx;
+	if (o->once)
+		tell(user, o->once, SL_FILES_WRITE);
+}
+
 static const struct sl_option options[];
 
 const struct sl_stage sl_stage_transform_fault = {
@@ -94,11 +103,12 @@ const struct sl_stage sl_stage_transform_fault = {
 	.name = "fault",
 	.role = SL_TRANSFORM,
 	.summary = "misbehaves at the N-th record, or where one says so: for tests",
-	.flags = SL_RESUMES | SL_TASKS,
+	.flags = SL_RESUMES | SL_TASKS | SL_CONFINED | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.check = fault_check,
 	.transform = fault_transform,
 	.options = options,
+	.files = fault_files,
 };
 
 /* clang-format off */

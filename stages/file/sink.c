@@ -396,6 +396,16 @@ static void file_stop(struct sl_context *ctx, void *shared, void *worker)
 	(void)close(w->fd);
 }
 
+static void file_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	struct shared o = *(const struct shared *)shared;
+
+	if (!name_files(ctx, &o))
+		return;
+	tell(user, o.target, SL_FILES_WRITE);
+	tell(user, o.part, SL_FILES_WRITE);
+}
+
 static const struct sl_option options[];
 
 const struct sl_stage sl_stage_sink_file = {
@@ -403,7 +413,7 @@ const struct sl_stage sl_stage_sink_file = {
 	.name = "file",
 	.role = SL_SINK,
 	.summary = "writes a file, seen only when it is whole; or appends to one",
-	.flags = SL_ONE_THREAD | SL_RESUMES | SL_REMEMBERED,
+	.flags = SL_ONE_THREAD | SL_RESUMES | SL_REMEMBERED | SL_CONFINED | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = file_check,
@@ -416,6 +426,7 @@ const struct sl_stage sl_stage_sink_file = {
 	.stop = file_stop,
 	.sync = file_sync,
 	.options = options,
+	.files = file_files,
 };
 
 /* clang-format off */

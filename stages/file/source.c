@@ -7,6 +7,8 @@
 #include <sluice/stage.h>
 
 #include <errno.h>
+#include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -191,6 +193,53 @@ static int file_produce(struct sl_context *ctx, void *shared, void *worker, stru
 			 : reader_produce(ctx, &w->reader, cut);
 }
 
+/*
+ * The folder that a pattern begins with, before its first * ? or [, and the one above it: the folder, too, may be renamed and made anew. But for the
+ * root, which has all in it.
+ */
+static void tell_pattern(const char *pattern, sl_files_fn *tell, void *user)
+{
+	char path[PATH_MAX];
+	char *slash;
+
+	(void)snprintf(path, sizeof(path), "%.*s", (int)strcspn(pattern, "*?[\\"), pattern);
+	for (int i = 0; i < 2; i++) {
+		slash = strrchr(path, '/');
+		if (slash == path)
+			return;
+		if (slash)
+			*slash = '\0';
+		tell(user, slash ? path : ".", SL_FILES_READ);
+		if (!slash)
+			return;
+	}
+}
+
+/* What is followed may be renamed, and others may come; links among them lead elsewhere. */
+static void tell_followed(
+	struct sl_context *ctx, const struct shared *o, sl_files_fn *tell, void *user)
+{
+	struct inputs now = { 0 };
+
+	for (uint32_t i = 0; i < o->path.count; i++)
+		tell_pattern(o->path.items[i], tell, user);
+	if (inputs_find(ctx, &o->path, true, &now) == 0)
+		for (size_t i = 0; i < now.count; i++)
+			tell(user, now.items[i].path, SL_FILES_READ);
+	inputs_free(&now);
+}
+
+static void file_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	const struct shared *o = shared;
+
+	if (o->follow)
+		tell_followed(ctx, o, tell, user);
+	for (size_t i = 0; i < o->files.count; i++)
+		if (!input_is_stdin(o->files.items[i].path))
+			tell(user, o->files.items[i].path, SL_FILES_READ);
+}
+
 static const struct sl_option options[];
 
 const struct sl_stage sl_stage_source_file = {
@@ -199,7 +248,7 @@ const struct sl_stage sl_stage_source_file = {
 	.role = SL_SOURCE,
 	.summary = "reads files or standard input, or follows files: csv, ndjson, json, lines, "
 		   "msgpack; gzip, zstd",
-	.flags = SL_ONE_THREAD | SL_RESUMES,
+	.flags = SL_ONE_THREAD | SL_RESUMES | SL_CONFINED | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = file_check,
@@ -210,6 +259,7 @@ const struct sl_stage sl_stage_source_file = {
 	.stop = file_stop,
 	.close = file_close,
 	.options = options,
+	.files = file_files,
 };
 
 /* clang-format off */

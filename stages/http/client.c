@@ -284,6 +284,15 @@ int client_check_files(struct sl_context *ctx, const struct client_options *opti
 	return r ? r : check_file(ctx, "key_file", options->key_file);
 }
 
+void client_tell_files(const struct client_options *options, sl_files_fn *tell, void *user)
+{
+	const char *const files[] = { options->ca_file, options->cert_file, options->key_file };
+
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		if (files[i])
+			tell(user, files[i], SL_FILES_READ);
+}
+
 void client_fini(struct client *client)
 {
 	for (uint32_t i = 0; client->headers && i < client->options->headers.count; i++)

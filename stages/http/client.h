@@ -87,6 +87,8 @@ int client_compile(struct sl_context *ctx, const struct client_options *options,
 	const struct client_setup *setup, struct client *ret_client);
 /* Are the files of the options there? 0 or a negative errno after sl_error. */
 int client_check_files(struct sl_context *ctx, const struct client_options *options);
+/* For `files` of the stage. */
+void client_tell_files(const struct client_options *options, sl_files_fn *tell, void *user);
 void client_fini(struct client *client);
 
 /* What may be asked of a server. Everything is borrowed for the call. */

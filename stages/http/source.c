@@ -509,6 +509,14 @@ static int http_produce(struct sl_context *ctx, void *shared, void *worker, stru
 	return cut->origin_done ? SL_END : SL_MORE;
 }
 
+static void http_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	const struct shared *o = shared;
+
+	(void)ctx;
+	client_tell_files(&o->client, tell, user);
+}
+
 static const struct sl_option options[];
 
 const struct sl_stage sl_stage_source_http = {
@@ -516,7 +524,8 @@ const struct sl_stage sl_stage_source_http = {
 	.name = "http",
 	.role = SL_SOURCE,
 	.summary = "polls a web server for JSON, page by page",
-	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_WAITS,
+	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_WAITS | SL_CONFINED | SL_NEEDS_NETWORK |
+		 SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = http_check,
@@ -526,6 +535,7 @@ const struct sl_stage sl_stage_source_http = {
 	.stop = http_stop,
 	.close = http_close,
 	.options = options,
+	.files = http_files,
 };
 
 /* clang-format off */

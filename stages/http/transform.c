@@ -577,6 +577,14 @@ static int http_transform(struct sl_context *ctx, void *shared, void *worker,
 	return r;
 }
 
+static void http_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	const struct shared *o = shared;
+
+	(void)ctx;
+	client_tell_files(&o->client, tell, user);
+}
+
 static const struct sl_option options[];
 
 const struct sl_stage sl_stage_transform_http = {
@@ -584,13 +592,14 @@ const struct sl_stage sl_stage_transform_http = {
 	.name = "http",
 	.role = SL_TRANSFORM,
 	.summary = "asks a web server about each record: REST, GraphQL",
-	.flags = SL_RESUMES | SL_TASKS,
+	.flags = SL_RESUMES | SL_TASKS | SL_CONFINED | SL_NEEDS_NETWORK | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.check = http_check,
 	.open = http_open,
 	.transform = http_transform,
 	.close = http_close,
 	.options = options,
+	.files = http_files,
 };
 
 /* clang-format off */

@@ -266,7 +266,7 @@ const struct sl_stage sl_stage_source_listen = {
 	.role = SL_SOURCE,
 	.summary =
 		"messages that are sent here, over TCP, UDP or Unix sockets: lines, ndjson, syslog",
-	.flags = SL_ONE_THREAD | SL_RESUMES | SL_TAKES_OVER | SL_WAITS,
+	.flags = SL_ONE_THREAD | SL_RESUMES | SL_TAKES_OVER | SL_WAITS | SL_CONFINED,
 	.shared_size = sizeof(struct listen),
 	.worker_size = sizeof(struct listener),
 	.check = listen_check,

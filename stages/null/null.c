@@ -18,7 +18,7 @@ const struct sl_stage sl_stage_sink_null = {
 	.name = "null",
 	.role = SL_SINK,
 	.summary = "takes everything, keeps nothing",
-	.flags = SL_RESUMES,
+	.flags = SL_RESUMES | SL_CONFINED,
 	.write = null_write,
 	.options = options,
 };

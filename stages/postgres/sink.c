@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "check.h"
+#include "files.h"
 #include "ledger.h"
 #include "load.h"
 
@@ -207,6 +208,13 @@ static int postgres_known(struct sl_context *ctx, const void *shared, sl_known_f
 	return r;
 }
 
+static void postgres_files(
+	struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	(void)ctx;
+	files_tell(((const struct shared *)shared)->connection, tell, user);
+}
+
 static const struct sl_option options[];
 static const char *const modes[] = { "insert", "upsert", "ignore", "delete", NULL };
 static const char *const extras[] = { "reject", "ignore", NULL };
@@ -218,7 +226,7 @@ const struct sl_stage postgres_sink = {
 	.name = "postgres",
 	.role = SL_SINK,
 	.summary = "rows of a PostgreSQL table: insert, upsert, delete, each exactly once",
-	.flags = SL_RESUMES,
+	.flags = SL_RESUMES | SL_CONFINED | SL_NEEDS_NETWORK | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = postgres_check,
@@ -229,6 +237,7 @@ const struct sl_stage postgres_sink = {
 	.stop = postgres_stop,
 	.known = postgres_known,
 	.options = options,
+	.files = postgres_files,
 };
 
 /* clang-format off */

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "check.h"
+#include "files.h"
 #include "stream.h"
 #include "text.h"
 
@@ -435,6 +436,12 @@ static int source_produce(struct sl_context *ctx, void *shared, void *worker, st
 	return r;
 }
 
+static void source_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	(void)ctx;
+	files_tell(((const struct shared *)shared)->connection, tell, user);
+}
+
 static const struct sl_option options[];
 static const char *const numerics[] = { "string", "float", NULL };
 
@@ -443,7 +450,8 @@ const struct sl_stage postgres_source = {
 	.name = "postgres",
 	.role = SL_SOURCE,
 	.summary = "rows of a PostgreSQL table or query, also those that come later",
-	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES | SL_WAITS,
+	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES | SL_WAITS | SL_CONFINED |
+		 SL_NEEDS_NETWORK | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = source_check,
@@ -452,6 +460,7 @@ const struct sl_stage postgres_source = {
 	.produce = source_produce,
 	.stop = source_stop,
 	.options = options,
+	.files = source_files,
 };
 
 /* clang-format off */

@@ -430,6 +430,13 @@ static int sqlite_known(struct sl_context *ctx, const void *shared, sl_known_fn 
 	return r;
 }
 
+/* And its journals. */
+static void sqlite_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	(void)ctx;
+	tell(user, ((const struct shared *)shared)->path, SL_FILES_WRITE);
+}
+
 static const struct sl_option options[];
 static const char *const modes[] = { "insert", "upsert", "ignore", NULL };
 static const char *const extras[] = { "reject", "ignore", NULL };
@@ -439,7 +446,7 @@ const struct sl_stage sl_stage_sink_sqlite = {
 	.name = "sqlite",
 	.role = SL_SINK,
 	.summary = "rows of an SQLite table: insert or upsert, each exactly once",
-	.flags = SL_ONE_THREAD | SL_RESUMES,
+	.flags = SL_ONE_THREAD | SL_RESUMES | SL_CONFINED | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = sqlite_check,
@@ -449,6 +456,7 @@ const struct sl_stage sl_stage_sink_sqlite = {
 	.stop = sqlite_stop,
 	.known = sqlite_known,
 	.options = options,
+	.files = sqlite_files,
 };
 
 /* clang-format off */

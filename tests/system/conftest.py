@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the system tests share: a folder of its own per test (short, since socket paths are), and sluice run in it."""
+import ctypes
 import os
 import pathlib
 import random
@@ -16,6 +17,8 @@ BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build")).resolve()
 # With a sanitizer memory and times are other ones: tests whose figures mean nothing then are skipped, and say so.
 SANITIZED = any(name in subprocess.run(["ldd", BUILD / "sluice-stage"], capture_output=True, text=True).stdout
                 for name in ("libasan", "libtsan", "libubsan"))
+# The version of the kernel's Landlock, as landlock_create_ruleset(2) tells it; below 1: none.
+LANDLOCK = ctypes.CDLL(None, use_errno=True).syscall(444, None, 0, 1)
 
 
 def needs_true_figures(test):

@@ -16,9 +16,9 @@ SHIM = pathlib.Path(__file__).with_name("clock.c")
 
 
 def set_clock(place, offset):
-    """In one step, for all processes at once: they look into the file each time they ask."""
-    (place.path / "clock.next").write_text(f"{offset}\n")
-    os.rename(place.path / "clock.next", place.path / "clock")
+    """In one step, for all processes at once: they look into the file each time they ask. It is where each stage's sandbox lets it look."""
+    (place.path / "st/clock.next").write_text(f"{offset}\n")
+    os.rename(place.path / "st/clock.next", place.path / "st/clock")
 
 
 @pytest.mark.skipif(SANITIZED, reason="what is preloaded would come before the sanitizer")
@@ -29,7 +29,8 @@ def test_the_clock_jumps(place):
     storm.write_input(place, 60000)
     place.write("p.conf", 'sync_interval = "100ms"; ' + storm.config("chain", "30000/s"))
     subprocess.run(["cc", "-shared", "-fPIC", "-o", place.path / "clock.so", SHIM], check=True)
-    place.env |= {"LD_PRELOAD": str(place.path / "clock.so"), "CLOCK_OFFSET": str(place.path / "clock")}
+    place.env |= {"LD_PRELOAD": str(place.path / "clock.so"), "CLOCK_OFFSET": str(place.path / "st/clock")}
+    (place.path / "st").mkdir(0o700)
     set_clock(place, -30 * DAY)
     process = storm.start(place)
     jumps = 0

@@ -7,12 +7,13 @@ import time
 import pytest
 
 from box import box, installed  # noqa: F401 (fixtures)
-from conftest import ROOT, wait_for
+from conftest import LANDLOCK, ROOT, wait_for
 
 pytestmark = pytest.mark.xdist_group("box")  # one for all of them
 
 CATALOG = (ROOT / "systemd/sluice.catalog").read_text()
 IDS = dict(re.findall(r'\[LOG_EVENT_(\w+)\]\s*= "([0-9a-f]{32})"', (ROOT / "src/supervisor/journal.c").read_text()))
+INTRUDER = ROOT / "tests/system/intruder.c"
 QUICK = "[Unit]\nStartLimitIntervalSec=0\n[Service]\nRestartSec=100ms\n"
 
 
@@ -365,6 +366,37 @@ stages = {{ read = {{ source = "exec"; format = "lines"; command = [ "sh", "-c",
     assert seen == ["sluice", "walls", "no home", "no writing", "lo", "CapEff:\t0000000000000000", "no others"]
     boot = box.read("/proc/sys/kernel/random/boot_id").strip().replace("-", "")
     assert f"boot {boot}\n" in box.read("/var/lib/sluice/walls/run")
+
+
+@pytest.mark.parametrize("sandbox", [True, False])
+def test_a_stage_has_walls_of_its_own(box, sandbox):
+    """Inside of the unit's: someone in `sql` does not get what the unit lets the pipeline have."""
+    name = "inside" if sandbox else "outside"
+    box.write("/srv/intruder.c", INTRUDER.read_text())
+    box.do("cc -std=gnu17 -shared -fPIC -o /srv/intruder.so /srv/intruder.c")
+    folder = f"/var/lib/sluice/{name}/data"
+    unit = conf(box, name, f"""
+stages = {{ read = {{ source = "sequence"; rate = "100/s"; }};
+           work = {{ transform = "sql"; from = "read"; query = "SELECT value AS v FROM input"; {"" if sandbox else "sandbox = false;"} }};
+           save = {{ sink = "file"; from = "work"; path = "out.ndjson"; append = true; }}; }};""",
+                "[Service]\nEnvironment=LD_PRELOAD=/srv/intruder.so INTRUDER_IN=work.0 INTRUDER_OUT=/tmp/new\n"
+                f"Environment=INTRUDER_LOG={folder}/intruder.log\n")
+    box.do(f"systemctl start {unit}")
+    tried = wait_for(lambda: (seen := box.run(f"cat {folder}/intruder.log")[1].split())[7:] and seen, what="the attempts")
+    tried = dict(zip(tried[::2], tried[1::2]))
+    assert tried.pop("socket") == "EAFNOSUPPORT"
+    if sandbox:
+        assert tried.pop("exec") == "EPERM"
+        if LANDLOCK >= 1:
+            assert tried == {"read": "EACCES", "write": "EACCES"}
+    else:
+        assert tried == {"exec": "ENOENT", "read": "ok", "write": "ok"}
+
+    def filters(pid):
+        return int(re.search(r"Seccomp_filters:\s+(\d+)", box.do(f"cat /proc/{pid}/status"))[1])
+    assert filters(box.stages(unit)["work.0"]) == filters(box.show(unit, "MainPID")) + sandbox
+    wait_for(lambda: box.run(f"cat {folder}/out.ndjson")[1].count("v") > 10, what="records")
+    box.do(f"systemctl stop {unit}")
 
 
 def test_drop_ins(box):

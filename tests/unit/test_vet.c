@@ -97,6 +97,8 @@ static const struct bad {
 	{ { COMMON, .name = "x", .role = (enum sl_role)3 }, -EBADMSG, "`x` is no source" },
 	{ { .abi = SL_ABI, .name = "x", .produce = produce }, -EINVAL, "its summary is missing" },
 	{ { COMMON, .name = "x", .role = SL_SOURCE, .transform = transform }, -EINVAL, "its produce is missing" },
+	{ { COMMON, .name = "x", .role = SL_SOURCE, .produce = produce, .flags = SL_NEEDS_NETWORK }, -EINVAL, "SL_CONFINED" },
+	{ { COMMON, .name = "x", .role = SL_SOURCE, .produce = produce, .flags = SL_CONFINED | SL_NEEDS_FILES }, -EINVAL, "SL_NEEDS_FILES wants `files`" },
 	{ { COMMON, .name = "x", .role = SL_SOURCE, .produce = produce, .flags = SL_TAKES_OVER | SL_ONE_THREAD }, -EINVAL, "SL_TAKES_OVER wants SL_RESUMES" },
 	{ { COMMON, .name = "x", .role = SL_TRANSFORM, .produce = produce }, -EINVAL, "its transform is missing" },
 	{ { COMMON, .name = "x", .role = SL_SINK, .transform = transform }, -EINVAL, "its write is missing" },
