@@ -6,6 +6,20 @@ MODULE_CPPFLAGS = -I$(srcdir)/include -D_GNU_SOURCE
 MODULE_CFLAGS = $(AM_CFLAGS) -fPIC -fvisibility=hidden
 MODULE_LINK_FLAGS = $(MODULE_LDFLAGS) -shared
 
+stage_PROGRAMS += modules/journal.so
+modules_journal_so_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_journal_so_CFLAGS = $(MODULE_CFLAGS) $(SYSTEMD_CFLAGS)
+modules_journal_so_LDFLAGS = $(MODULE_LINK_FLAGS)
+modules_journal_so_LDADD = $(SYSTEMD_LIBS)
+modules_journal_so_SOURCES = \
+	stages/http/text.c stages/http/text.h \
+	stages/journal/entry.c stages/journal/entry.h \
+	stages/journal/files.c stages/journal/files.h \
+	stages/journal/matches.c stages/journal/matches.h \
+	stages/journal/sequences.c stages/journal/sequences.h \
+	stages/journal/since.c stages/journal/since.h \
+	stages/journal/source.c
+
 if HAVE_LIBPQ
 stage_PROGRAMS += modules/postgres.so
 endif
@@ -29,4 +43,4 @@ modules_postgres_so_SOURCES = \
 	stages/postgres/table.c stages/postgres/table.h \
 	stages/postgres/text.h
 
-EXTRA_DIST += stages/postgres/README.md
+EXTRA_DIST += stages/journal/README.md stages/postgres/README.md

@@ -28,6 +28,7 @@ dist_catalog_DATA = systemd/sluice.catalog
 dropinsdir = $(docdir)/systemd
 dist_dropins_DATA = \
 	systemd/drop-ins/credential.conf \
+	systemd/drop-ins/journal.conf \
 	systemd/drop-ins/network.conf \
 	systemd/drop-ins/paths.conf \
 	systemd/drop-ins/programs.conf \

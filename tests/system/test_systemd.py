@@ -426,7 +426,7 @@ OUTPUTS = {"countries": ["countries.ndjson"], "pictures": ["thumbnails.ndjson"],
 
 
 def test_every_example_runs_behind_the_walls():
-    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"syslog", "postgres"}
+    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"syslog", "postgres", "journal"}
 
 
 def test_syslog_behind_the_walls(box):
@@ -441,6 +441,79 @@ def test_syslog_behind_the_walls(box):
     box.do(f"cp /usr/local/share/doc/sluice/systemd/network.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload && systemctl start {unit}")
     box.do(f"{logger} 'hello there'")
     wait_for(lambda: "hello there" in box.run("cat /var/lib/sluice/syslog/data/warnings.ndjson")[1], what="the line")
+    box.do(f"systemctl stop {unit}")
+
+
+def records(box, name, file):
+    return [json.loads(line) for line in box.run(f"cat /var/lib/sluice/{name}/data/{file}")[1].splitlines()]
+
+
+def test_journal_example_behind_the_walls(box):
+    """The journal is for its group; without that it says so."""
+    box.do("cp /usr/local/share/doc/sluice/pipelines/journal.conf /etc/sluice/ && logger -p user.warning 'before the start'")
+    unit = "sluice@journal.service"
+    box.do(f"journalctl --sync && systemctl start {unit}")
+    wait_for(lambda: any("may not be read by this user" in message for message in box.messages(unit)), what="the warning")
+    box.do(f"systemctl stop {unit}")
+    box.do(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/local/share/doc/sluice/systemd/journal.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+    box.do(f"systemctl start {unit} && logger -p user.warning 'hello there' && logger -p user.info 'not worth it'")
+    wait_for(lambda: any(record["message"] == "hello there" for record in records(box, "journal", "warnings.ndjson")), what="the line")
+    found = {record["message"]: record for record in records(box, "journal", "warnings.ndjson")}
+    assert "before the start" in found and "not worth it" not in found and found["hello there"]["priority"] == 4
+    box.do(f"systemctl stop {unit}")
+
+
+FOLLOWS = """
+stages = {{ read = {{ source = "journal"; follow = true; since = "now"; restart = 1000; {which} fields = [ "MESSAGE", "N" ]; }};
+           save = {{ sink = "file"; from = "read"; path = "out.ndjson"; append = true; }}; }};"""
+
+
+def log_numbers(box, first, end):
+    box.do(f"for n in $(seq {first} {end - 1}); do printf 'MESSAGE=number\\nN=%d\\nSYSLOG_IDENTIFIER=counter\\n' $n | logger --journald; done; journalctl --sync")
+
+
+def followed(box, name):
+    return [int(record["N"]) for record in records(box, name, "out.ndjson") if "N" in record]
+
+
+def journal_unit(box, name, which):
+    return conf(box, name, FOLLOWS.format(which=which), "[Service]\nSupplementaryGroups=systemd-journal\n")
+
+
+def test_journal_over_rotation_and_restarts(box):
+    """journald rotates, the service is restarted, the process killed: each entry once."""
+    unit = journal_unit(box, "rotated", 'match = "SYSLOG_IDENTIFIER=counter";')
+    box.do(f"systemctl start {unit}")
+    log_numbers(box, 0, 20)
+    box.do("journalctl --rotate")
+    log_numbers(box, 20, 40)
+    box.do(f"kill -9 {box.stages(unit)['read.0']}")
+    log_numbers(box, 40, 50)
+    box.do(f"systemctl stop {unit}")
+    log_numbers(box, 50, 60)
+    box.do(f"journalctl --rotate && systemctl start {unit}")
+    log_numbers(box, 60, 70)
+    wait_for(lambda: len(followed(box, "rotated")) >= 70, what="all entries")
+    assert followed(box, "rotated") == list(range(70))
+    assert not [message for message in box.messages(unit) if "removed before" in message]
+    box.do(f"systemctl stop {unit}")
+
+
+def test_journal_that_was_vacuumed(box):
+    """What was removed before it was read is said, and the next entry read."""
+    unit = journal_unit(box, "vacuumed", "")
+    box.do(f"systemctl start {unit}")
+    log_numbers(box, 100, 110)
+    wait_for(lambda: followed(box, "vacuumed")[-1:] == [109], what="the first entries")
+    box.do(f"systemctl stop {unit}")
+    log_numbers(box, 110, 120)
+    box.do("journalctl --rotate && journalctl --vacuum-files=1")
+    log_numbers(box, 120, 130)
+    box.do(f"systemctl start {unit}")
+    wait_for(lambda: followed(box, "vacuumed")[-1:] == [129], what="the next ones")
+    assert followed(box, "vacuumed") == [*range(100, 110), *range(120, 130)]
+    said = [message for message in box.messages(unit) if "was removed before it was read: up to " in message]
+    assert len(said) == 1 and int(re.search(r"up to (\d+) entries", said[0])[1]) >= 10
     box.do(f"systemctl stop {unit}")
 
 
