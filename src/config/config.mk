@@ -23,6 +23,7 @@ libconfigload_a_SOURCES = \
 	src/config/resolve.c \
 	src/config/rules.c \
 	src/config/schema.c src/config/schema.h \
+	src/config/shape.c \
 	src/config/stores.c \
 	src/config/suggest.c src/config/suggest.h \
 	src/config/syntax.c src/config/syntax.h \

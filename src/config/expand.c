@@ -153,6 +153,10 @@ static int expand_one(
 	const char *value;
 	char *name;
 
+	if (strncmp(inside, credential, sizeof(credential) - 1) == 0 && expand->names_credentials) {
+		*ret_text = arena_printf(expand->arena, "${%s}", inside);
+		return *ret_text ? 0 : -ENOMEM;
+	}
 	if (strncmp(inside, credential, sizeof(credential) - 1) == 0)
 		return expand_credential(expand, inside + sizeof(credential) - 1, ret_text, err);
 	if (!is_variable(inside, size))

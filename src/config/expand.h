@@ -27,6 +27,7 @@ struct expand {
 	const char *const *parameters; /* "NAME=VALUE", ends with NULL; may be NULL */
 	const struct expand_word *asked;
 	const struct expand_word *secrets;
+	bool names_credentials; /* ${credential:NAME} stands for itself */
 };
 
 /* *ret_text lives as long as the arena, or is `text` itself. 0, -EINVAL (with text in err), -ENOMEM. */

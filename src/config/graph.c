@@ -70,6 +70,7 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	put_names(out, stage->ports, stage->port_count);
 	put_text_or_nil(out, stage->listen);
 	sl_put_value(out, stage->options);
+	sl_put_uint(out, stage->options_shape);
 }
 
 static void put_link(struct sl_writer *out, const struct graph_link *link)
@@ -135,6 +136,17 @@ static uint64_t fold(uint64_t hash, const char *text)
 	return XXH3_64bits_withSeed(text, strlen(text) + 1, hash);
 }
 
+static uint64_t fold_options(uint64_t hash, const struct graph_stage *stage)
+{
+	/* How much a store holds may change, and a credential be renewed. */
+	if (strcmp(stage->impl, GRAPH_SPILL) == 0)
+		return hash;
+	if (stage->options_shape)
+		return XXH3_64bits_withSeed(
+			&stage->options_shape, sizeof(stage->options_shape), hash);
+	return XXH3_64bits_withSeed(stage->options.data, stage->options.size, hash);
+}
+
 uint64_t graph_shape(const struct graph *graph)
 {
 	uint64_t hash = GRAPH_VERSION;
@@ -147,9 +159,7 @@ uint64_t graph_shape(const struct graph *graph)
 		hash = XXH3_64bits_withSeed(numbers, sizeof(numbers), hash);
 		for (uint32_t p = 0; p < stage->partition_count; p++)
 			hash = fold(hash, stage->partition[p]);
-		/* How much a store holds may change. */
-		if (strcmp(stage->impl, GRAPH_SPILL) != 0)
-			hash = XXH3_64bits_withSeed(stage->options.data, stage->options.size, hash);
+		hash = fold_options(hash, stage);
 	}
 	for (uint32_t i = 0; i < graph->link_count; i++) {
 		const struct graph_link *link = &graph->links[i];

@@ -72,6 +72,8 @@ struct graph_stage {
 	const char *
 		listen; /* of a source: the address (base/address.h) that is opened for it; NULL: none */
 	struct sl_value options; /* a map: option name -> resolved value (see schema.h) */
+	uint64_t
+		options_shape; /* a hash of them in which a credential is its name; 0: none is in them */
 };
 
 struct graph_link {

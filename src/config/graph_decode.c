@@ -164,6 +164,7 @@ static void get_stage(struct reader *r, struct sl_value v, struct graph_stage *s
 	stage->ports = get_names(r, &c, &stage->port_count, "ports");
 	stage->listen = get_text_or_nil(r, &c, "listen");
 	get_options(r, &c, &stage->options);
+	stage->options_shape = get_uint(r, &c, 0, UINT64_MAX, "shape of the options");
 	if (!r->wrong && (stage->role == SL_SINK) != (stage->port_count == 0))
 		refuse(r, "ports");
 }

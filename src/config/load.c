@@ -187,6 +187,7 @@ static void fill_stage(struct loader *loader, const struct draft *draft, struct 
 		.port_count = draft_port_count(draft),
 		.listen = draft->role == SL_SOURCE ? draft->target : NULL,
 		.options = draft->options,
+		.options_shape = shape_of_options(loader, draft),
 	};
 }
 

@@ -3,7 +3,7 @@
  * One load in progress: what the files of this room that know libconfig share. The passes, in order:
  *
  *   text     read and flatten        syntax   why libconfig refused it
- *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand, outputs)
+ *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand, outputs, shape)
  *   wire     from, ports, cycles     rules    what does not go together
  *   load     drives all this, makes the graph; stores adds what `when_full` and `intake` want
  *
@@ -97,6 +97,9 @@ int role_find(const char *name);
 
 /* options.c: fills common, options and target. */
 void options_resolve(struct loader *loader, struct draft *draft);
+
+/* shape.c: of a draft whose options are right: graph_stage's options_shape. */
+uint64_t shape_of_options(struct loader *loader, const struct draft *draft);
 
 /* wire.c: fills links and order. */
 void wire_stages(struct loader *loader);

@@ -229,6 +229,33 @@ def test_a_changed_config_in_the_middle(place):
     assert sorted(set(ids(place))) == list(range(RECORDS))
 
 
+def test_a_renewed_credential_in_the_middle(place):
+    """It changes no record; another credential, or what stands beside it, may."""
+    feed(place, 0, RECORDS)
+    credentials = place.path / "credentials"
+    credentials.mkdir()
+    place.env.update(CREDENTIALS_DIRECTORY=str(credentials), PLACE="here")
+    for name in "token", "other":
+        (credentials / name).write_text("first secret")
+    text = pipeline().replace('transform = "sql"; from = "read"; query = "SELECT id FROM input";',
+                              'transform = "exec"; from = "read"; command = "cat";'
+                              ' environment = [ "TOKEN=${credential:token}-${PLACE}" ];')
+    place.write("p.conf", text)
+    crash(place)
+    (credentials / "token").write_text("a second one, which is longer")
+    crash(place)
+    place.write("p.conf", text.replace("credential:token", "credential:other"))
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 1 and "the config has changed since" in err and "--accept-mixed" in err, err
+    place.write("p.conf", text)
+    place.env["PLACE"] = "there"
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 1 and "the config has changed since" in err, err
+    place.env["PLACE"] = "here"
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 0 and ids(place) == list(range(RECORDS)), err
+
+
 def test_a_changed_config_after_a_stop_is_fine(place):
     feed(place, 0, RECORDS)
     place.write("p.conf", pipeline())

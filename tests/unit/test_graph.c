@@ -146,7 +146,7 @@ static void links_are_known_at_both_ends(void **state)
 static void the_shape_is_what_changes_records(void **state)
 {
 	struct example e;
-	struct graph *a, *b, *c, *d, *f;
+	struct graph *a, *b, *c, *d, *f, *g;
 
 	(void)state;
 	example_init(&e);
@@ -161,6 +161,11 @@ static void the_shape_is_what_changes_records(void **state)
 	assert_int_equal(there_and_back(&e.graph, &d), 0);
 	e.stages[1].processes = 2;
 	assert_int_equal(there_and_back(&e.graph, &f), 0);
+	/* Where a credential is in them, they count by its name. */
+	e.stages[1].options_shape = 17;
+	assert_int_equal(there_and_back(&e.graph, &g), 0);
+	assert_true(f->shape != g->shape);
+	graph_free(g);
 	assert_true(a->shape == b->shape);
 	assert_true(a->shape != c->shape);
 	assert_true(c->shape != d->shape);
