@@ -57,7 +57,7 @@ static int listen_check(struct sl_context *ctx, const void *shared)
 static int raise_limit(struct sl_context *ctx, const struct listen *o)
 {
 	struct rlimit limit;
-	rlim_t wanted = (rlim_t)o->max_connections + OTHER_DESCRIPTORS;
+	rlim_t wanted = (rlim_t)o->max_connections + ENDING_MAX + OTHER_DESCRIPTORS;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur >= wanted)
 		return 0;

@@ -32,14 +32,18 @@ struct listen {
 };
 
 #define PEER_SIZE 64
+#define ENDING_MAX 256
 
 /* Who talks to us. */
 struct connection {
 	int fd;
 	int64_t heard; /* sl_now() */
 	struct frames frames;
-	bool is_waiting;                          /* in `waiting`: it has something to give */
-	bool is_ended;                            /* the other side has closed it, or broken it */
+	bool is_waiting; /* in `waiting`: it has something to give */
+	bool is_ended;   /* the other side has closed it, or broken it */
+	bool is_broken;  /* ... broken it */
+	bool is_tcp;
+	uint64_t settle_at;                       /* of `ending`: behind its last message */
 	struct connection *prev, *next;           /* of `all`: who was heard longest ago is first */
 	struct connection *wait_prev, *wait_next; /* of `waiting` */
 	char peer[PEER_SIZE];
@@ -58,7 +62,10 @@ struct listener {
 	int64_t watch_at; /* when accepting is tried again; 0: not by time */
 	int64_t said_full_at, said_trouble_at, said_drops_at;
 	struct connection *all, *waiting;
-	int64_t count;
+	int64_t count;             /* of `all` */
+	struct connection *ending; /* all is given, and not settled; the first to end is first */
+	int64_t ending_count;
+	int64_t settled_at;       /* when to look what is settled */
 	char *spare;              /* a buffer that a connection had; NULL: none */
 	struct connection single; /* of datagrams */
 

@@ -2,6 +2,9 @@
 /*
  * Connections. Each is in `all`, who was silent longest in front; those with something to give are in `waiting`, too, and take turns. A
  * connection at its end is closed when all that came over it is given.
+ *
+ * TCP has no word for "it is safe", so its end is one: a connection that the other side has ended stays in `ending` until all that came over it is settled, and
+ * is ended then. Whatever else ends it, the death of the process too, resets it.
  */
 #include "listen.h"
 
@@ -21,6 +24,7 @@
 #define ACCEPT_AGAIN SL_SECOND
 #define QUIET (60 * SL_SECOND)
 #define KEEPALIVE_SECONDS 60
+#define LOOK_EVERY (50 * SL_MILLISECOND)
 
 /* True at most once in a while. */
 static bool may_say(int64_t *said_at)
@@ -80,6 +84,7 @@ static void name_peer(struct connection *c)
 	if (getpeername(c->fd, (struct sockaddr *)&address, &size) == 0 &&
 		address.ss_family != AF_UNIX) {
 		peer_print((struct sockaddr *)&address, size, c->peer);
+		c->is_tcp = true;
 		return;
 	}
 	size = sizeof(process);
@@ -94,6 +99,14 @@ static void keep_alive(int fd)
 
 	(void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &seconds, sizeof(seconds));
+}
+
+static void set_reset(const struct connection *c, bool is_on)
+{
+	struct linger linger = { .l_onoff = is_on };
+
+	if (c->is_tcp)
+		(void)setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
 }
 
 static int begin(struct listener *l, int fd)
@@ -111,6 +124,7 @@ static int begin(struct listener *l, int fd)
 	c->fd = fd;
 	c->heard = sl_now();
 	name_peer(c);
+	set_reset(c, true);
 	keep_alive(fd);
 	if (l->options->socket_buffer > 0) {
 		int size = (int)l->options->socket_buffer;
@@ -122,18 +136,66 @@ static int begin(struct listener *l, int fd)
 	return 0;
 }
 
-static void end(struct listener *l, struct connection *c)
+static void leave(struct listener *l, struct connection *c)
 {
 	if (c->is_waiting)
 		DL_DELETE2(l->waiting, c, wait_prev, wait_next);
 	DL_DELETE(l->all, c);
 	l->count--;
-	(void)close(c->fd);
-	frames_fini(&c->frames);
-	free(c);
 	/* There is room for one who waited. */
 	if (!l->is_watched && l->watch_at == 0)
 		(void)watch(l);
+}
+
+static void dispose(struct connection *c)
+{
+	(void)close(c->fd);
+	frames_fini(&c->frames);
+	free(c);
+}
+
+static void end(struct listener *l, struct connection *c)
+{
+	leave(l, c);
+	dispose(c);
+}
+
+static void end_ending(struct listener *l, struct connection *c, bool is_settled)
+{
+	DL_DELETE(l->ending, c);
+	l->ending_count--;
+	if (is_settled)
+		set_reset(c, false);
+	dispose(c);
+}
+
+/* All of it is given: it ends when that is settled. */
+static void end_well(struct listener *l, struct connection *c)
+{
+	if (!c->is_tcp || c->is_broken) {
+		end(l, c);
+		return;
+	}
+	leave(l, c);
+	(void)epoll_ctl(l->epoll, EPOLL_CTL_DEL, c->fd, NULL);
+	frames_fini(&c->frames);
+	c->frames = (struct frames){ 0 };
+	c->settle_at = l->position;
+	DL_APPEND(l->ending, c);
+	l->ending_count++;
+	if (l->ending_count > ENDING_MAX)
+		end_ending(l, l->ending, false);
+}
+
+/* Whether or not anybody waits for it. */
+static void end_settled(struct listener *l)
+{
+	struct sl_place place = { 0 };
+
+	l->settled_at = sl_now() + LOOK_EVERY;
+	(void)sl_checkpoint(l->ctx, l->origin, &place);
+	while (l->ending && l->ending->settle_at <= place.position)
+		end_ending(l, l->ending, true);
 }
 
 static void has_something(struct listener *l, struct connection *c)
@@ -228,6 +290,7 @@ static int read_one(struct listener *l, struct connection *c)
 	} else {
 		frames_end(&c->frames);
 		c->is_ended = true;
+		c->is_broken = size < 0;
 	}
 	c->heard = sl_now();
 	DL_DELETE(l->all, c);
@@ -257,8 +320,12 @@ static void stop_waiting(struct listener *l, struct connection *c)
 {
 	DL_DELETE2(l->waiting, c, wait_prev, wait_next);
 	c->is_waiting = false;
-	if (c->is_ended || c->frames.has_trouble) {
+	if (c->frames.has_trouble) {
 		end(l, c);
+		return;
+	}
+	if (c->is_ended) {
+		end_well(l, c);
 		return;
 	}
 	if (!l->spare && c->frames.begin == c->frames.size && c->frames.capacity == READ_SIZE) {
@@ -300,6 +367,8 @@ int64_t stream_due(const struct listener *l)
 	if (l->options->idle_timeout > 0 && l->all &&
 		l->all->heard + l->options->idle_timeout < due)
 		due = l->all->heard + l->options->idle_timeout;
+	if (l->ending && l->settled_at < due)
+		due = l->settled_at;
 	return due;
 }
 
@@ -325,6 +394,8 @@ void stream_tick(struct listener *l)
 		l->watch_at = 0;
 		(void)watch(l);
 	}
+	if (l->ending && l->settled_at <= now)
+		end_settled(l);
 	for (int i = 0; i < EVENTS_MAX && l->options->idle_timeout > 0 && l->all; i++) {
 		if (l->all->heard + l->options->idle_timeout > now)
 			return;
@@ -341,6 +412,8 @@ void stream_close(struct listener *l)
 		parts += frames_has_part(&l->all->frames);
 		end(l, l->all);
 	}
+	while (l->ending)
+		end_ending(l, l->ending, false);
 	if (count > 0 && l->ctx)
 		sl_log(l->ctx, SL_LOG_INFO,
 			"%s: %lld connections closed, %lld of them in the middle of a message",

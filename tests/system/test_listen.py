@@ -322,6 +322,88 @@ def test_max_connections(place):
     assert sorted(run.end()) == ["0", "1", "2", "3", "4", "5"]
 
 
+# --- what its end says ------------------------------------------------------------------------------------
+
+
+def ended(port, *messages):
+    """A connection whose sender has said all of this, and that it has."""
+    s = connect(("127.0.0.1", port))
+    s.settimeout(20)
+    s.sendall(b"".join(messages))
+    s.shutdown(socket.SHUT_WR)
+    return s
+
+
+def test_its_end_says_that_all_is_settled(place):
+    port = free_port()
+    run = Run(place, config(f"tcp://127.0.0.1:{port}", work='wait = "300ms";'))
+    with ended(port, b"one\n", b"two\n") as s:
+        assert s.recv(1) == b""
+        assert run.records() == ["one", "two"]
+    # Who says nothing has nothing that could be lost.
+    with ended(port) as s:
+        assert s.recv(1) == b""
+    run.end()
+
+
+def test_its_end_says_that_all_is_in_the_store(place):
+    """Nobody takes it yet, and nobody of those who were there lives on."""
+    port = free_port()
+    text = config(f"tcp://127.0.0.1:{port}", 'intake = "durable";', work='rate = "1/m";')
+    run = Run(place, text)
+    with ended(port, *(b"%d\n" % n for n in range(1000))) as s:
+        assert s.recv(1) == b""
+    run.process.kill()
+    run.process.wait()
+    run = Run(place, text.replace('rate = "1/m";', ""))
+    assert run.wait(1000) == [str(n) for n in range(1000)]
+    run.end()
+
+
+@pytest.mark.parametrize("how", ["killed", "stopped"])
+def test_what_is_not_settled_is_reset(place, how):
+    """A death, or a stop before all is settled, cannot be taken for an end."""
+    port = free_port()
+    run = Run(place, config(f"tcp://127.0.0.1:{port}", 'on_error = "drop";', work='wait = "2s";'))
+    with ended(port, b"one\n") as s:
+        wait_for(lambda: any(stat.split()[3] == "08" for stat in tcp_states(port)), what="the end, seen by its process")
+        s.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            s.recv(1)
+        s.settimeout(20)
+        if how == "killed":
+            os.kill(run.child(), signal.SIGKILL)
+        else:
+            run.process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionResetError):
+            s.recv(1)
+    run.process.kill()
+    finish(run.process)
+
+
+def tcp_states(port):
+    """Lines of the kernel's table: those of that local port."""
+    return [line for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[1].endswith(":%04X" % port)]
+
+
+def test_many_that_end_at_once(place):
+    """Each is answered: that it is settled, or, of those that are too many to be kept, not at all."""
+    port = free_port()
+    run = Run(place, config(f"tcp://127.0.0.1:{port}"))
+    senders = [connect(("127.0.0.1", port)) for _ in range(900)]
+    for n, s in enumerate(senders):
+        s.settimeout(20)
+        s.sendall(b"%d\n" % n)
+        s.shutdown(socket.SHUT_WR)
+    well = 0
+    for s in senders:
+        with s, contextlib.suppress(ConnectionResetError):
+            well += s.recv(1) == b""
+    assert well >= 256
+    assert sorted(map(int, run.wait(900))) == list(range(900))
+    run.end()
+
+
 def test_idle_connections_are_closed(place):
     port = free_port()
     run = Run(place, config(f"tcp://127.0.0.1:{port}", 'idle_timeout = "300ms";'))
@@ -744,4 +826,4 @@ def test_too_many_descriptors(place):
                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     place.running.append(process)
     code, _, err = finish(process)
-    assert code == 1 and "`max_connections` wants 5064 open descriptors, and the process may have 500" in err
+    assert code == 1 and "`max_connections` wants 5320 open descriptors, and the process may have 500" in err
