@@ -319,6 +319,20 @@ enum sl_level { SL_LOG_ERROR = 3, SL_LOG_WARNING = 4, SL_LOG_INFO = 6, SL_LOG_DE
 void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));
 
+/*
+ * A line that tells something an operator waits for: in the journal it has an identifier (MESSAGE_ID=) and an explanation.
+ */
+enum sl_about {
+	SL_ABOUT_DISK_FULL,  /* writing waits for space */
+	SL_ABOUT_DISK_AGAIN, /* and goes on */
+	SL_ABOUT_STORE_FULL, /* what comes waits */
+	SL_ABOUT_DROPPED,    /* records were given up, see sl_drop */
+	SL_ABOUT_MISSED,     /* something was gone before it was read */
+	SL_ABOUT_LIMIT,      /* an option allows no more now */
+};
+void sl_log_about(struct sl_context *ctx, enum sl_about about, enum sl_level level,
+	const char *format, ...) __attribute__((format(printf, 4, 5)));
+
 /* Says why a callback is about to return `error` (a negative errno); returns it. */
 int sl_error(struct sl_context *ctx, int error, const char *format, ...)
 	__attribute__((format(printf, 3, 4)));

@@ -37,7 +37,19 @@ enum log_event {
 	LOG_EVENT_NOT_RELOADED,
 	LOG_EVENT_NO_CONTROL, /* nobody can ask it */
 	LOG_EVENT_BAD_CONFIG,
-	LOG_EVENT_MORE, /* lines that were left out */
+	LOG_EVENT_STALLED,    /* a process stood for stall_timeout, and was ended */
+	LOG_EVENT_AWAY,       /* a server is waited for */
+	LOG_EVENT_DISK_AGAIN, /* there is space again */
+	LOG_EVENT_HELD_UP,    /* a checkpoint cannot be written now */
+	LOG_EVENT_STORE_FULL, /* a store holds all that it may */
+	LOG_EVENT_DROPPED,    /* records were given up unread or unkept */
+	LOG_EVENT_MISSED,     /* something was gone before it was read */
+	LOG_EVENT_LIMIT,      /* no more than an option says */
+	LOG_EVENT_WENT_BACK,  /* after a power cut */
+	LOG_EVENT_NOT_SAFE,   /* ... would be lost by one now */
+	LOG_EVENT_SAFE,       /* not any more */
+	LOG_EVENT_STUCK,      /* it stands, and cannot help itself */
+	LOG_EVENT_MORE,       /* lines that were left out */
 	LOG_EVENTS,
 };
 

@@ -68,7 +68,7 @@ static bool on_stuck(void *user, const char *reason)
 {
 	struct service *service = user;
 
-	say(service, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, reason);
+	say(service, LOG_EVENT_STUCK, LOG_LEVEL_ERROR, reason);
 	return notify_stuck(&service->notify, reason);
 }
 

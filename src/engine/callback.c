@@ -133,6 +133,25 @@ void sl_log(struct sl_context *ctx, enum sl_level level, const char *format, ...
 	va_end(args);
 }
 
+void sl_log_about(
+	struct sl_context *ctx, enum sl_about about, enum sl_level level, const char *format, ...)
+{
+	static const enum log_event events[] = {
+		[SL_ABOUT_DISK_FULL] = LOG_EVENT_DISK_FULL,
+		[SL_ABOUT_DISK_AGAIN] = LOG_EVENT_DISK_AGAIN,
+		[SL_ABOUT_STORE_FULL] = LOG_EVENT_STORE_FULL,
+		[SL_ABOUT_DROPPED] = LOG_EVENT_DROPPED,
+		[SL_ABOUT_MISSED] = LOG_EVENT_MISSED,
+		[SL_ABOUT_LIMIT] = LOG_EVENT_LIMIT,
+	};
+	va_list args;
+
+	(void)ctx;
+	va_start(args, format);
+	log_vwrite(events[about], (enum log_level)level, format, args);
+	va_end(args);
+}
+
 int sl_error(struct sl_context *ctx, int error, const char *format, ...)
 {
 	va_list args;

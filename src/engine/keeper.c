@@ -151,14 +151,16 @@ static bool held_up(struct keeper *keeper, int error, const struct err *err)
 	if (keeper->tries >= tries_for(error))
 		return false;
 	if (keeper->tries == 1)
-		log_write(LOG_LEVEL_WARNING, "the checkpoint waits: %s", err->text);
+		log_event(LOG_EVENT_HELD_UP, LOG_LEVEL_WARNING, "the checkpoint waits: %s",
+			err->text);
 	return true;
 }
 
 static void goes_on(struct keeper *keeper)
 {
 	if (keeper->tries > 0)
-		log_write(LOG_LEVEL_WARNING, "the checkpoint is written again");
+		log_event(
+			LOG_EVENT_DISK_AGAIN, LOG_LEVEL_WARNING, "the checkpoint is written again");
 	keeper->tries = 0;
 }
 

@@ -224,7 +224,7 @@ static void child_died(
 		return;
 	}
 	if (s->is_ready && (stage->flags & SL_RESUMES) && is_away(child->error)) {
-		wait_until(child, LOG_EVENT_DIED, why, "it can be reached");
+		wait_until(child, LOG_EVENT_AWAY, why, "it can be reached");
 		return;
 	}
 	if (child->said_final || (!child->was_ready && !by_signal)) {
@@ -261,7 +261,8 @@ static void child_died(
 	}
 	child->state = child_next(child->state, CHILD_DEATH);
 	child->restarts++;
-	supervisor_tell(s, LOG_EVENT_DIED, LOG_LEVEL_WARNING, child, "%s; restarting %s%s", why,
+	supervisor_tell(s, child->hung_at > 0 ? LOG_EVENT_STALLED : LOG_EVENT_DIED,
+		LOG_LEVEL_WARNING, child, "%s; restarting %s%s", why,
 		wait_ns > 0 ? "in " : "at once",
 		wait_ns == 0 ? "" : units_print_duration(wait_ns, wait_text, sizeof(wait_text)));
 	spawn_later(child, wait_ns);

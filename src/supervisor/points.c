@@ -168,11 +168,11 @@ int points_restore(struct supervisor *s, struct err *err)
 static void say_outcome(struct supervisor *s, int r, const struct err *err)
 {
 	if (r < 0 && !s->points.has_failed)
-		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+		supervisor_tell(s, LOG_EVENT_NOT_SAFE, LOG_LEVEL_WARNING, NULL,
 			"what is written is not safe from a power cut: %s; it is tried again",
 			err->text);
 	if (r == 0 && s->points.has_failed)
-		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+		supervisor_tell(s, LOG_EVENT_SAFE, LOG_LEVEL_WARNING, NULL,
 			"what is written is safe from a power cut again");
 	s->points.has_failed = r < 0;
 }

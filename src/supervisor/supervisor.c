@@ -272,7 +272,7 @@ static int go_back(struct supervisor *s, struct err *err)
 {
 	int r;
 
-	supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+	supervisor_tell(s, LOG_EVENT_WENT_BACK, LOG_LEVEL_WARNING, NULL,
 		"the machine was started anew in the middle of the run: goes on from the last "
 		"state that is known to be on the disk (sync_interval)");
 	r = points_restore(s, err);
@@ -297,7 +297,7 @@ static int end_run(struct supervisor *s, struct err *err)
 	/* What says that the run has ended must not outlive what it has written. */
 	r = points_make(s, err);
 	if (r < 0) {
-		supervisor_say(s, LOG_LEVEL_WARNING, NULL,
+		supervisor_tell(s, LOG_EVENT_NOT_SAFE, LOG_LEVEL_WARNING, NULL,
 			"the end of the run could not be made safe from a power cut, so the next "
 			"start goes on with it: %s",
 			err->text);

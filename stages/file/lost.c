@@ -332,7 +332,7 @@ static int take_up(struct sl_context *ctx, struct follow *follow, const struct s
 static int say_lost(struct sl_context *ctx, struct follow *follow, const struct sl_origin *kept,
 	struct all_lost *all)
 {
-	sl_log(ctx, SL_LOG_WARNING,
+	sl_log_about(ctx, SL_ABOUT_MISSED, SL_LOG_WARNING,
 		"%s: the file that stood there is not there any more: what it held behind byte "
 		"%llu was not read",
 		kept->name, (unsigned long long)kept->place.position);

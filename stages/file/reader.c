@@ -124,7 +124,7 @@ static void say_gone(struct sl_context *ctx, const struct input *file)
 		ctx, &file->id, &(struct input_wish){ .name = file->path, .other = "" });
 
 	if (!at.place.is_done)
-		sl_log(ctx, SL_LOG_WARNING,
+		sl_log_about(ctx, SL_ABOUT_MISSED, SL_LOG_WARNING,
 			"%s is not there any more as it was when this run began: what it held "
 			"behind byte %llu was not read",
 			file->path, (unsigned long long)at.place.position);

@@ -158,7 +158,7 @@ void tail_revive(struct sl_context *ctx, struct follow *follow, struct tail *tai
 void tail_give_up(struct sl_context *ctx, struct follow *follow, struct tail *tail)
 {
 	if (tail->size > tail->at.place.position)
-		sl_log(ctx, SL_LOG_WARNING,
+		sl_log_about(ctx, SL_ABOUT_MISSED, SL_LOG_WARNING,
 			"%s is not there any more: what it held behind byte %llu was not read",
 			tail->path, (unsigned long long)tail->at.place.position);
 	tail->ending = TAIL_IS_DONE;

@@ -290,7 +290,7 @@ static void say_missed(
 	char time[40];
 
 	if (count > 0)
-		sl_log(ctx, SL_LOG_WARNING,
+		sl_log_about(ctx, SL_ABOUT_MISSED, SL_LOG_WARNING,
 			"%s: what came after %s was removed before it was read: up to %" PRIu64
 			" entries%s; goes on with %s",
 			sequence->name, print_time(sequence->mark, time, sizeof(time)), count,

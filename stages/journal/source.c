@@ -273,7 +273,7 @@ static int cut_again(struct sl_context *ctx, struct worker *w, struct sl_cut *cu
 static int cut_ended(struct sl_context *ctx, struct sequence *sequence, struct sl_cut *cut)
 {
 	if (!sequence->is_read)
-		sl_log(ctx, SL_LOG_WARNING,
+		sl_log_about(ctx, SL_ABOUT_MISSED, SL_LOG_WARNING,
 			"%s: its files are not there any more: what they held behind entry %llu, "
 			"if "
 			"anything, was not read",

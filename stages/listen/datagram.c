@@ -131,7 +131,7 @@ void datagram_count_drops(struct listener *l)
 	if (l->said_drops_at != 0 && sl_now() - l->said_drops_at < QUIET)
 		return;
 	l->said_drops_at = sl_now();
-	sl_log(l->ctx, SL_LOG_WARNING,
+	sl_log_about(l->ctx, SL_ABOUT_DROPPED, SL_LOG_WARNING,
 		"%s: the kernel dropped %u datagrams so far, since they came faster than they were "
 		"read: see what holds up the stages behind, or set a larger `socket_buffer`",
 		l->options->address, l->drops);

@@ -212,7 +212,7 @@ static void say_full(struct listener *l)
 {
 	unwatch(l, 0);
 	if (may_say(&l->said_full_at))
-		sl_log(l->ctx, SL_LOG_WARNING,
+		sl_log_about(l->ctx, SL_ABOUT_LIMIT, SL_LOG_WARNING,
 			"%s: `max_connections`, %lld, are open: others wait until one ends",
 			l->options->address, (long long)l->options->max_connections);
 }

@@ -287,7 +287,7 @@ static int empty(struct sl_context *ctx, struct store *store)
 	if (r < 0)
 		spill_rollback(store);
 	else if (left > 0)
-		sl_log(ctx, SL_LOG_WARNING,
+		sl_log_about(ctx, SL_ABOUT_DROPPED, SL_LOG_WARNING,
 			"%s: %llu records that another run had left in it are dropped", store->path,
 			(unsigned long long)left);
 	return r;

@@ -191,11 +191,13 @@ static void say_held_up(struct sl_context *ctx, struct worker *w, bool is)
 	int64_t now = is ? sl_now() : 0;
 
 	if (is && !w->is_held_up && now >= w->disk_said) {
-		sl_log(ctx, SL_LOG_WARNING, "%s waits: the disk is full", w->store.path);
+		sl_log_about(ctx, SL_ABOUT_DISK_FULL, SL_LOG_WARNING, "%s waits: the disk is full",
+			w->store.path);
 		w->is_held_up = true;
 		w->disk_said = now + SAY_FULL;
 	} else if (!is && w->is_held_up) {
-		sl_log(ctx, SL_LOG_WARNING, "%s is written again", w->store.path);
+		sl_log_about(ctx, SL_ABOUT_DISK_AGAIN, SL_LOG_WARNING, "%s is written again",
+			w->store.path);
 		w->is_held_up = false;
 	}
 }
@@ -230,7 +232,7 @@ static void say_full(struct sl_context *ctx, struct worker *w)
 	int64_t now = sl_now();
 
 	if (now >= w->full_said)
-		sl_log(ctx, SL_LOG_WARNING,
+		sl_log_about(ctx, SL_ABOUT_STORE_FULL, SL_LOG_WARNING,
 			"%s holds `spill_max`: what comes waits until some of it was read",
 			w->store.path);
 	w->full_said = now + SAY_FULL;
@@ -289,7 +291,7 @@ static void say_dropped(struct sl_context *ctx, struct worker *w, bool is_end)
 
 	if (w->dropped == 0 || (now < w->drop_said && !is_end))
 		return;
-	sl_log(ctx, SL_LOG_WARNING,
+	sl_log_about(ctx, SL_ABOUT_DROPPED, SL_LOG_WARNING,
 		"%llu records dropped: %s holds `spill_max`, or the disk is full",
 		(unsigned long long)w->dropped, w->store.path);
 	w->dropped = 0;

@@ -8,6 +8,7 @@ import pytest
 from box import box, installed  # noqa: F401 (fixtures)
 from conftest import ROOT, wait_for
 
+pytestmark = pytest.mark.xdist_group("box")
 UNIT = "sluice@syslog.service"
 CONF = """stages = {
   in   = { source = "listen"; address = "fd:listen"; format = "syslog"; max_connections = 1; intake = "durable"; restart = 1000; backoff = "5ms"; };

@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+import pg
 from box import box, installed  # noqa: F401 (fixtures)
 from conftest import LANDLOCK, ROOT, wait_for
 
@@ -320,9 +321,27 @@ name = "lines"; stages = { read = { source = "exec"; format = "lines"; command =
 
 
 def test_every_event_is_explained():
-    assert len(IDS) >= 15 and len(set(IDS.values())) == len(IDS)
-    for event in IDS.values():
-        assert f"-- {event}\n" in CATALOG
+    assert len(IDS) >= 29 and len(set(IDS.values())) == len(IDS)
+    assert sorted(re.findall(r"^-- (\S+)$", CATALOG, re.M)) == sorted(IDS.values())
+
+
+def test_what_stages_say_has_an_identifier(box):
+    """A store that is full, a limit that is reached: each by its name, of its stage, with the explanation."""
+    unit = conf(box, "events", """
+stages = { read = { source = "sequence"; count = 100000000; };
+           net = { source = "listen"; address = "unix:///run/sluice/events/x.sock"; max_connections = 1; };
+           slow = { sink = "null"; from = "read"; };
+           tail = { transform = "delay"; wait = "1s"; from = "read"; when_full = "spill"; spill_max = "1MiB"; };
+           save = { sink = "null"; from = [ "tail", "net" ]; }; };""")
+    box.do(f"systemctl start {unit}")
+    wait_for(lambda: box.journal(unit, f"MESSAGE_ID={IDS['STORE_FULL']}"), what="a full store")
+    box.do("python3 -c \"import socket; a, b = [socket.socket(socket.AF_UNIX) for _ in 'ab']; [s.connect('/run/sluice/events/x.sock') for s in (a, b)];"
+           " import time; time.sleep(1)\"")
+    limits = wait_for(lambda: box.journal(unit, f"MESSAGE_ID={IDS['LIMIT']}"), what="a limit")
+    assert limits[0]["STAGE"] == "net" and "`max_connections`, 1" in limits[0]["MESSAGE"]
+    explained = box.do(f"journalctl -x --no-pager -u {unit}")
+    assert "Subject: A store of the pipeline events is full" in explained and "Subject: Stage net has reached a limit" in explained
+    box.do(f"systemctl kill -s KILL {unit}; systemctl stop {unit}")
 
 
 # --- walls -------------------------------------------------------------------------------------------
@@ -444,6 +463,42 @@ def test_syslog_behind_the_walls(box):
     box.do(f"systemctl stop {unit}")
 
 
+@pytest.fixture
+def postgres(box):
+    """A server in the box, at a Unix socket and at port 5999."""
+    if not pg.PROGRAMS:
+        pytest.skip("no PostgreSQL server here: install postgresql")
+    programs = pg.PROGRAMS[-1]
+    box.do("mkdir -p /run/pg && chown postgres /run/pg && cd / && setpriv --reuid=postgres --regid=postgres --init-groups "
+           f"{programs}/initdb -D /run/pg/data -A trust -U test -E UTF8 --locale=C.UTF-8 --no-sync --no-instructions")
+    box.do(f"systemd-run --collect --unit=pg -p User=postgres {programs}/postgres -D /run/pg/data -k /run/pg -p 5999 -c fsync=off -c shared_buffers=32MB"
+           " -c listen_addresses=127.0.0.1")
+
+    def ask(sql):
+        return box.run(f"{programs}/psql -h /run/pg -p 5999 -U test -At -F '\t' -c \"{sql}\" postgres")[1].splitlines()
+    wait_for(lambda: ask("SELECT 1") == ["1"], what="the server")
+    yield ask
+    box.do("systemctl stop pg; rm -rf /run/pg")
+
+
+@pytest.mark.parametrize("host, drop_in", [("/run/pg", False), ("127.0.0.1", True)])
+def test_postgres_behind_the_walls(box, postgres, host, drop_in):
+    """A Unix socket may be asked; for another one the network must be allowed."""
+    unit = "sluice-run@postgres.service"
+    box.do("cp /usr/local/share/doc/sluice/pipelines/postgres.conf /etc/sluice/ && rm -rf /var/lib/sluice/postgres")
+    box.write("/etc/sluice/postgres.env", f"PG_CONNECTION=host={host} port=5999 user=test dbname=postgres")
+    if drop_in:
+        code, out, err = box.run(f"systemctl start {unit}")
+        assert code != 0 and postgres("SELECT to_regclass('zones') IS NULL") == ["t"], out + err
+        box.do(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/local/share/doc/sluice/systemd/network.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+    code, out, err = box.run(f"systemctl start {unit}")
+    assert code == 0, box.messages(unit)
+    rows = [line.rstrip("\n").split("\t", 2) for line in open("/usr/share/zoneinfo/zone1970.tab") if not line.startswith("#")]
+    assert sorted(postgres("SELECT countries, position, zone FROM zones")) == sorted("\t".join(row) for row in rows)
+    postgres("DROP TABLE zones, sluice_committed")
+    box.run(f"rm -rf /etc/systemd/system/{unit}.d && systemctl daemon-reload")
+
+
 def records(box, name, file):
     return [json.loads(line) for line in box.run(f"cat /var/lib/sluice/{name}/data/{file}")[1].splitlines()]
 
@@ -512,7 +567,7 @@ def test_journal_that_was_vacuumed(box):
     box.do(f"systemctl start {unit}")
     wait_for(lambda: followed(box, "vacuumed")[-1:] == [129], what="the next ones")
     assert followed(box, "vacuumed") == [*range(100, 110), *range(120, 130)]
-    said = [message for message in box.messages(unit) if "was removed before it was read: up to " in message]
+    said = box.messages(unit, f"MESSAGE_ID={IDS['MISSED']}")
     assert len(said) == 1 and int(re.search(r"up to (\d+) entries", said[0])[1]) >= 10
     box.do(f"systemctl stop {unit}")
 
