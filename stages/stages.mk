@@ -50,6 +50,8 @@ libstages_a_SOURCES = \
 	stages/listen/syslog_data.c \
 	stages/listen/syslog_time.c \
 	stages/listen/string_put.c stages/listen/string_put.h \
+	stages/map/fields.c stages/map/fields.h \
+	stages/map/map.c \
 	stages/null/null.c \
 	stages/route/route.c \
 	stages/sequence/sequence.c \
@@ -65,6 +67,7 @@ libstages_a_SOURCES = \
 	stages/sql/names.c stages/sql/names.h \
 	stages/sql/sandbox.c stages/sql/sandbox.h \
 	stages/sql/sql.c \
+	stages/sql/values.c stages/sql/values.h \
 	stages/sqlite/sink.c \
 	stages/sqlite/statement.c stages/sqlite/statement.h \
 	stages/stdout/stdout.c
@@ -79,6 +82,7 @@ EXTRA_DIST += \
 	stages/http/README.md \
 	stages/inline/README.md \
 	stages/listen/README.md \
+	stages/map/README.md \
 	stages/null/README.md \
 	stages/route/README.md \
 	stages/sequence/README.md \

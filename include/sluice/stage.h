@@ -51,7 +51,7 @@ enum sl_type {
 	SL_TYPE_CHAR,     /* ";" or "\t"         char; 0 when absent */
 	SL_TYPE_STRINGS,  /* "a" or ["a", "b"]   struct sl_strings */
 	SL_TYPE_VALUES,   /* ( 2, { id = 1; } )  struct sl_value: an array; absent: data == NULL */
-	SL_TYPE_PAIRS,    /* { big = "a"; }        struct sl_pairs, in the order written */
+	SL_TYPE_PAIRS, /* { big = "a"; } or ( [ "big", "a" ] ): struct sl_pairs, in the order written */
 };
 
 struct sl_strings {

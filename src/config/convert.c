@@ -271,24 +271,41 @@ static bool convert_strings(struct loader *loader, const struct sl_option *optio
 	return is_right;
 }
 
-/* A group of strings, in the order in which they are written. */
+/* A name and its text, of a group or of a list of arrays: [ "Order ID", "id" ], where the name is none that libconfig allows. */
+static bool convert_pair(struct loader *loader, const struct sl_option *option,
+	const config_setting_t *item, struct sl_writer *out)
+{
+	const char *name = config_setting_name(item);
+	const char *text = NULL;
+
+	if (name) {
+		text = convert_string(loader, name, item, "\"...\"");
+	} else if (config_setting_type(item) == CONFIG_TYPE_ARRAY &&
+		   config_setting_length(item) == 2 &&
+		   config_setting_type(config_setting_get_elem(item, 0)) == CONFIG_TYPE_STRING) {
+		name = expand(loader, config_setting_get_elem(item, 0));
+		text = expand(loader, config_setting_get_elem(item, 1));
+	} else {
+		(void)convert_mismatch(loader, option, item);
+	}
+	sl_put_cstr(out, name ? name : "");
+	sl_put_cstr(out, text ? text : "");
+	return name && text;
+}
+
+/* In the order in which they are written. */
 static bool convert_pairs(struct loader *loader, const struct sl_option *option,
 	const config_setting_t *setting, struct sl_writer *out)
 {
 	bool is_right = true;
 
-	if (!config_setting_is_group(setting))
+	if (!config_setting_is_group(setting) && !config_setting_is_list(setting))
 		return convert_mismatch(loader, option, setting);
 	sl_put_map(out, (uint32_t)config_setting_length(setting));
-	for (int i = 0; i < config_setting_length(setting); i++) {
-		const config_setting_t *item = config_setting_get_elem(setting, (unsigned)i);
-		const char *name = config_setting_name(item);
-		const char *text = convert_string(loader, name, item, "\"...\"");
-
-		sl_put_cstr(out, name);
-		sl_put_cstr(out, text ? text : "");
-		is_right = is_right && text;
-	}
+	for (int i = 0; i < config_setting_length(setting); i++)
+		is_right = convert_pair(loader, option,
+				   config_setting_get_elem(setting, (unsigned)i), out) &&
+			   is_right;
 	return is_right;
 }
 

@@ -74,7 +74,7 @@ static const char *takes(struct loader *loader, const struct sl_option *option)
 	case SL_TYPE_VALUES:
 		return "a list of values";
 	case SL_TYPE_PAIRS:
-		return "a group of strings";
+		return "a group of strings, or a list of pairs ([ \"a\", \"b\" ], ...)";
 	}
 	return "";
 }

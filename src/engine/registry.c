@@ -15,8 +15,8 @@ extern const struct sl_stage sl_stage_source_exec, sl_stage_transform_exec, sl_s
 extern const struct sl_stage sl_stage_source_file, sl_stage_source_http, sl_stage_source_inline,
 	sl_stage_source_listen, sl_stage_source_sequence;
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
-	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_filter, sl_stage_route,
-	sl_stage_sql;
+	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_filter, sl_stage_map,
+	sl_stage_route, sl_stage_sql;
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
 	sl_stage_sink_stdout;
 extern const struct sl_stage sl_stage_sink_spill, sl_stage_source_spill;
@@ -34,6 +34,7 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_transform_exec,
 	&sl_stage_transform_fault,
 	&sl_stage_filter,
+	&sl_stage_map,
 	&sl_stage_route,
 	&sl_stage_transform_http,
 	&sl_stage_sql,

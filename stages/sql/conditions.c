@@ -42,9 +42,10 @@ static int bad_expression(const struct conditions *c, uint32_t i, const char *ex
 		return error;
 	if (strcmp(message, "no such table: input") == 0)
 		return sl_error(c->ctx, error,
-			"%s: a condition sees one record, so there is no table `input`: write only "
-			"what stands behind WHERE, or use the transform \"sql\"",
-			name);
+			"%s: %s sees one record, so there is no table `input`: write only "
+			"%s, or use the transform \"sql\"",
+			name, c->is_values ? "an expression" : "a condition",
+			c->is_values ? "what gives its value" : "what stands behind WHERE");
 	if (at >= (int)strlen(expression))
 		return sl_error(c->ctx, error, "%s: it ends too early: %.60s", name, expression);
 	if (at >= 0)
@@ -68,7 +69,8 @@ static int check_expression(struct conditions *c, uint32_t i, const char *expres
 	print_name(c, i, name, sizeof(name));
 	if (is_blank(expression))
 		return sl_error(c->ctx, -EINVAL,
-			"%s is empty: write an expression, for instance amount > 0", name);
+			"%s is empty: write an expression, for instance %s", name,
+			c->is_values ? "amount * 2" : "amount > 0");
 	query = sqlite3_mprintf(HEAD "%s\n)", expression);
 	if (!query)
 		return -ENOMEM;
@@ -79,6 +81,18 @@ static int check_expression(struct conditions *c, uint32_t i, const char *expres
 	c->stmt = NULL;
 	sqlite3_free(query);
 	return r;
+}
+
+static void append_column(
+	sqlite3_str *text, const struct conditions *c, uint32_t i, const char *expression)
+{
+	const char *comma = i > 0 ? "," : "";
+
+	if (c->is_values && values_want_function(expression))
+		sqlite3_str_appendf(
+			text, "%s " VALUES_FUNCTION "(%u, (%s\n))", comma, i, expression);
+	else
+		sqlite3_str_appendf(text, "%s (%s\n)", comma, expression);
 }
 
 /* Each a column; or the index of the first that is true in one, where SQLite looks at no more than it must. */
@@ -92,7 +106,7 @@ static char *make_query(const struct conditions *c, const char *const *expressio
 			sqlite3_str_appendf(text, " WHEN sluice_true(%u, (%s\n)) THEN %u", i,
 				expressions[i], i);
 		else
-			sqlite3_str_appendf(text, "%s(%s\n)", i > 0 ? "," : " ", expressions[i]);
+			append_column(text, c, i, expressions[i]);
 	if (c->is_first)
 		sqlite3_str_appendf(text, " ELSE %u END", c->count);
 	sqlite3_str_appendall(text, " " FROM);
@@ -113,6 +127,8 @@ static int prepare(struct conditions *c, const char *const *expressions)
 		return sl_error(c->ctx, -EINVAL, "`%s`: %s", c->option, sqlite3_errmsg(c->box.db));
 	if (sqlite3_column_count(c->stmt) != columns)
 		return sl_error(c->ctx, -EINVAL, "`%s`: more than one expression", c->option);
+	if (c->is_values)
+		values_find_fields(&c->values, c->stmt, c->box.input, TABLE);
 	return 0;
 }
 
@@ -185,12 +201,23 @@ uint32_t conditions_first(const struct conditions *c)
 	return (uint32_t)sqlite3_column_int(c->stmt, 0);
 }
 
+void conditions_put(const struct conditions *c, uint32_t expression, struct sl_writer *out)
+{
+	values_put(&c->values, c->stmt, c->box.input, expression, out);
+}
+
 /* --- records ------------------------------------------------------------------------------------ */
 
 static void reject(struct conditions *c, const char *reason)
 {
-	(void)sl_reject(
-		c->ctx, NULL, sl_batch_record(c->batch, c->at), "`%s`: %s", c->option, reason);
+	char name[96];
+
+	/* Which of several it was, SQLite does not say. */
+	if (c->is_values && c->count == 1)
+		print_name(c, 0, name, sizeof(name));
+	else
+		(void)snprintf(name, sizeof(name), "`%s`", c->option);
+	(void)sl_reject(c->ctx, NULL, sl_batch_record(c->batch, c->at), "%s: %s", name, reason);
 	c->rejected++;
 	c->at++;
 }
@@ -198,7 +225,7 @@ static void reject(struct conditions *c, const char *reason)
 /* Has a condition given what is neither true nor false? Then the record is rejected. */
 static bool reject_odd(struct conditions *c)
 {
-	for (uint32_t i = 0; i < c->count && !c->is_first; i++) {
+	for (uint32_t i = 0; i < c->count && !c->is_first && !c->is_values; i++) {
 		char reason[256];
 
 		if (!is_odd(sqlite3_column_type(c->stmt, (int)i)))
@@ -261,6 +288,14 @@ int conditions_next(struct conditions *c, struct sl_value *ret_record)
 
 /* --- beginning and end -------------------------------------------------------------------------- */
 
+static int add_functions(struct conditions *c)
+{
+	if (sqlite3_create_function(c->box.db, "sluice_true", 2, SQLITE_UTF8 | SQLITE_DETERMINISTIC,
+		    c, sql_true, NULL, NULL) != SQLITE_OK)
+		return -ENOMEM;
+	return c->is_values ? values_open(&c->values, c->box.db, c->count) : 0;
+}
+
 int conditions_open(struct conditions *c, struct sl_context *ctx, const char *const *expressions)
 {
 	int r;
@@ -268,10 +303,8 @@ int conditions_open(struct conditions *c, struct sl_context *ctx, const char *co
 	c->ctx = ctx;
 	c->box.table = TABLE;
 	r = sandbox_open(&c->box);
-	if (r == 0 &&
-		sqlite3_create_function(c->box.db, "sluice_true", 2,
-			SQLITE_UTF8 | SQLITE_DETERMINISTIC, c, sql_true, NULL, NULL) != SQLITE_OK)
-		r = -ENOMEM;
+	if (r == 0)
+		r = add_functions(c);
 	for (uint32_t i = 0; i < c->count && r == 0; i++) {
 		bool is_compound;
 
@@ -287,4 +320,5 @@ void conditions_close(struct conditions *c)
 	(void)sqlite3_finalize(c->stmt);
 	c->stmt = NULL;
 	sandbox_close(&c->box);
+	values_close(&c->values);
 }

@@ -1,15 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Conditions on single records, as the stages `filter` and `route` have them: SQL expressions whose names are the record's fields. All of them
- * are one SELECT that goes once through a batch; a row of it is a record.
+ * Expressions on single records, as the stages `filter`, `route` and `map` have them: expressions of SQL whose names are the record's fields. All of
+ * them are one SELECT that goes once through a batch; a row of it is a record, and one that SQLite refuses is rejected with the reason, and
+ * the others go on. One per worker, on its thread.
  *
- * A condition is true when it is a number that is not 0, and not when it is 0 or NULL, as behind WHERE. Text and blobs are neither: such a record,
- * like one that SQLite refuses, is rejected with the reason, and the others go on. One per worker, on its thread.
+ * They are conditions or (`is_values`) values. A condition is true when it is a number that is not 0, and not when it is 0 or NULL, as behind WHERE.
+ * Text and blobs are neither: such a record is rejected, too.
  */
 #ifndef STAGES_SQL_CONDITIONS_H
 #define STAGES_SQL_CONDITIONS_H
 
 #include "sandbox.h"
+#include "values.h"
 
 struct conditions {
 	struct sandbox box;
@@ -19,6 +21,8 @@ struct conditions {
 	const char *const *names; /* NULL: there is one, and it has none */
 	uint32_t count;
 	bool is_first; /* only the first that is true counts, and those behind it are not looked at */
+	bool is_values; /* not conditions */
+	struct values values;
 	int64_t timeout_ns;
 	const struct sl_batch *batch;
 	uint32_t at, end; /* rows of the batch that are still to come */
@@ -27,7 +31,7 @@ struct conditions {
 };
 
 /*
- * Prepares `c->count` expressions; option, names, count, is_first and timeout_ns are set, and the rest is zeroed. What is wrong is said
+ * Prepares `c->count` expressions; option, names, count, is_first, is_values and timeout_ns are set, and the rest is zeroed. What is wrong is said
  * (sl_error). Close in any case.
  */
 int conditions_open(struct conditions *c, struct sl_context *ctx, const char *const *expressions);
@@ -41,5 +45,7 @@ int conditions_next(struct conditions *c, struct sl_value *ret_record);
 bool conditions_hold(const struct conditions *c, uint32_t condition);
 /* Of that record, with is_first: the condition that is true, or `count`. */
 uint32_t conditions_first(const struct conditions *c);
+/* Of that record, with is_values: puts what the expression gives, see values.h. */
+void conditions_put(const struct conditions *c, uint32_t expression, struct sl_writer *out);
 
 #endif

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""filter and route: order and exactly once, whatever their numbers are and whichever of their processes die."""
+"""filter, route and map: order and exactly once, whatever their numbers are and whichever of their processes die."""
 import json
 import random
 
@@ -46,6 +46,19 @@ def test_a_killed_filter(place, numbers):
       save = {{ sink = "file"; from = "some"; path = "out.ndjson"; {OFTEN} }};
     }};""", {"some", "save"})
     assert read(place, "out.ndjson") == [r for r in read(place, "in.ndjson") if r["amount"] >= 500 and r["country"] != "IT"]
+
+
+@pytest.mark.parametrize("numbers", ["", "processes = 2; threads = 2;"], ids=["one", "four"])
+def test_a_killed_map(place, numbers):
+    feed(place)
+    run_and_kill(place, f"""stages = {{
+      {READ}
+      change = {{ transform = "map"; from = "read"; rename = {{ amount = "price"; }}; drop = "country"; {numbers} {OFTEN}
+                 set = {{ label = "country || '-' || id"; price = "amount * 2"; }}; }};
+      save = {{ sink = "file"; from = "change"; path = "out.ndjson"; {OFTEN} }};
+    }};""", {"change", "save"})
+    assert read(place, "out.ndjson") == [{"id": r["id"], "price": r["amount"] * 2, "label": f"{r['country']}-{r['id']}"}
+                                         for r in read(place, "in.ndjson")]
 
 
 @pytest.mark.parametrize("match", ["first", "all"])
