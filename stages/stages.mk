@@ -64,6 +64,7 @@ libstages_a_SOURCES = \
 	stages/spill/tidy.c \
 	stages/sql/conditions.c stages/sql/conditions.h \
 	stages/sql/input.c stages/sql/input.h \
+	stages/sql/key_text.h \
 	stages/sql/names.c stages/sql/names.h \
 	stages/sql/sandbox.c stages/sql/sandbox.h \
 	stages/sql/sql.c \

@@ -87,7 +87,7 @@ extern "C" size_t json_print_double(char *text, double x)
 		is_plain ? std::chars_format::fixed : std::chars_format::scientific)
 			    .ptr;
 
-	if (is_plain && !memchr(text, '.', (size_t)(end - text))) {
+	if (is_plain && x == std::trunc(x)) {
 		*end++ = '.';
 		*end++ = '0';
 	}
@@ -97,12 +97,20 @@ extern "C" size_t json_print_double(char *text, double x)
 namespace
 {
 
+/*
+ * Room for the whole text is made before the first byte: no value needs more than six bytes for each of its own ("false," is one, a string's byte
+ * may be \u0001), and a few more.
+ */
 struct output {
-	json_text *text;
+	char *to;
 	const char *reason;
 	bool lax;
-	size_t enough; /* lax: stop behind so many bytes */
+	const char *enough; /* lax: stop behind it */
+	size_t string_max;  /* lax: no longer piece of a string */
 };
+
+constexpr size_t growth = 6;
+constexpr size_t spare = 64;
 
 constexpr uint64_t ones = 0x0101010101010101u;
 constexpr uint64_t highs = 0x8080808080808080u;
@@ -118,16 +126,33 @@ uint64_t special(uint64_t word)
 	       highs;
 }
 
+/* What stands behind the backslash; 0: it is written as \u00XX. */
+char short_escape(unsigned char c)
+{
+	switch (c) {
+	case '\b':
+		return 'b';
+	case '\f':
+		return 'f';
+	case '\n':
+		return 'n';
+	case '\r':
+		return 'r';
+	case '\t':
+		return 't';
+	default:
+		return c == '"' || c == '\\' ? (char)c : '\0';
+	}
+}
+
 char *escape(char *to, unsigned char c)
 {
 	static const char hex[] = "0123456789abcdef";
-	static const char from[] = "\"\\\b\f\n\r\t";
-	static const char into[] = "\"\\bfnrt";
-	const char *found = (const char *)memchr(from, c, 7);
+	char letter = short_escape(c);
 
 	*to++ = '\\';
-	if (found) {
-		*to++ = into[found - from];
+	if (letter) {
+		*to++ = letter;
 		return to;
 	}
 	memcpy(to, "u00", 3);
@@ -136,88 +161,98 @@ char *escape(char *to, unsigned char c)
 	return to + 5;
 }
 
-/* Room for the worst case is there: six bytes for each. */
-char *copy_escaped(char *to, const char *text, size_t size, bool *ret_high)
+char *copy_bytes(char *to, const char *text, size_t size, uint64_t *seen)
 {
-	uint64_t seen = 0;
-	size_t i = 0;
+	for (size_t i = 0; i < size; i++) {
+		unsigned char c = (unsigned char)text[i];
 
-	while (i < size) {
-		uint64_t word;
-
-		if (i + 8 <= size) {
-			memcpy(&word, text + i, 8);
-			if (!special(word)) {
-				memcpy(to, &word, 8);
-				seen |= word;
-				to += 8;
-				i += 8;
-				continue;
-			}
-		}
-		unsigned char c = (unsigned char)text[i++];
-
-		seen |= c;
+		*seen |= c;
 		if (c < 0x20 || c == '"' || c == '\\')
 			to = escape(to, c);
 		else
 			*to++ = (char)c;
 	}
+	return to;
+}
+
+/* Four to seven bytes: two halves of a word that lie over each other. */
+char *copy_short(char *to, const char *text, size_t size, uint64_t *seen)
+{
+	uint32_t first, last;
+	uint64_t word;
+
+	memcpy(&first, text, 4);
+	memcpy(&last, text + size - 4, 4);
+	word = (uint64_t)first << 32 | last;
+	if (special(word))
+		return copy_bytes(to, text, size, seen);
+	*seen |= word;
+	memcpy(to, &first, 4);
+	memcpy(to + size - 4, &last, 4);
+	return to + size;
+}
+
+char *copy_escaped(char *to, const char *text, size_t size, bool *ret_high)
+{
+	uint64_t seen = 0, word;
+	size_t i = 0;
+
+	for (; i + 8 <= size; i += 8) {
+		memcpy(&word, text + i, 8);
+		if (special(word)) {
+			to = copy_bytes(to, text + i, 8, &seen);
+			continue;
+		}
+		memcpy(to, &word, 8);
+		seen |= word;
+		to += 8;
+	}
+	to = size - i >= 4 ? copy_short(to, text + i, size - i, &seen)
+			   : copy_bytes(to, text + i, size - i, &seen);
 	*ret_high = seen & highs;
 	return to;
 }
 
 int write_string(output &out, const char *text, size_t size)
 {
-	char *at;
 	bool has_high;
 
-	if (out.lax && size > out.enough)
-		size = out.enough;
-	if (!json_text_reserve(out.text, 6 * size + 2))
-		return -ENOMEM;
-	at = out.text->data + out.text->size;
-	*at++ = '"';
-	at = copy_escaped(at, text, size, &has_high);
-	*at++ = '"';
+	if (size > out.string_max)
+		size = out.string_max;
+	*out.to++ = '"';
+	out.to = copy_escaped(out.to, text, size, &has_high);
+	*out.to++ = '"';
 	if (has_high && !out.lax && !simdjson::validate_utf8(text, size)) {
 		out.reason = "a string is not valid UTF-8";
 		return -EINVAL;
 	}
-	out.text->size = (size_t)(at - out.text->data);
 	return 0;
 }
 
-int write_plain(output &out, const char *text, size_t size)
+void write_plain(output &out, const char *text, size_t size)
 {
-	if (!json_text_reserve(out.text, size))
-		return -ENOMEM;
-	memcpy(out.text->data + out.text->size, text, size);
-	out.text->size += size;
-	return 0;
+	memcpy(out.to, text, size);
+	out.to += size;
 }
 
 int write_number(output &out, const char *&at, mp_type type)
 {
-	char *to;
 	double x;
 
-	if (!json_text_reserve(out.text, 32))
-		return -ENOMEM;
-	to = out.text->data + out.text->size;
 	if (type == MP_UINT) {
-		to = std::to_chars(to, to + 24, mp_decode_uint(&at)).ptr;
+		out.to = std::to_chars(out.to, out.to + 24, mp_decode_uint(&at)).ptr;
 	} else if (type == MP_INT) {
-		to = std::to_chars(to, to + 24, mp_decode_int(&at)).ptr;
+		out.to = std::to_chars(out.to, out.to + 24, mp_decode_int(&at)).ptr;
 	} else {
 		x = type == MP_DOUBLE ? mp_decode_double(&at) : (double)mp_decode_float(&at);
-		if (!std::isfinite(x)) {
-			out.reason = "JSON has no infinity and no not-a-number";
-			return out.lax ? write_plain(out, "NaN", 3) : -EINVAL;
+		if (std::isfinite(x)) {
+			out.to += json_print_double(out.to, x);
+			return 0;
 		}
-		to += json_print_double(to, x);
+		out.reason = "JSON has no infinity and no not-a-number";
+		write_plain(out, "NaN", 3);
+		return out.lax ? 0 : -EINVAL;
 	}
-	out.text->size = (size_t)(to - out.text->data);
 	return 0;
 }
 
@@ -238,32 +273,30 @@ int write_key(output &out, const char *&at, unsigned depth)
 		text = mp_decode_str(&at, &size);
 		r = write_string(out, text, size);
 	}
-	return r < 0 ? r : write_plain(out, ":", 1);
-}
-
-bool is_enough(const output &out)
-{
-	return out.lax && out.text->size > out.enough;
+	*out.to++ = ':';
+	return r;
 }
 
 int write_container(output &out, const char *&at, bool is_map, unsigned depth)
 {
 	uint32_t count = is_map ? mp_decode_map(&at) : mp_decode_array(&at);
-	int r = write_plain(out, is_map ? "{" : "[", 1);
+	int r = 0;
 
 	if (depth > depth_max) {
 		out.reason = "nested more than 64 deep";
 		return -EINVAL;
 	}
-	for (uint32_t i = 0; i < count && r == 0 && !is_enough(out); i++) {
+	*out.to++ = is_map ? '{' : '[';
+	for (uint32_t i = 0; i < count && r == 0 && out.to <= out.enough; i++) {
 		if (i > 0)
-			r = write_plain(out, ",", 1);
-		if (r == 0 && is_map)
+			*out.to++ = ',';
+		if (is_map)
 			r = write_key(out, at, depth);
 		if (r == 0)
 			r = write_any(out, at, depth + 1);
 	}
-	return r < 0 ? r : write_plain(out, is_map ? "}" : "]", 1);
+	*out.to++ = is_map ? '}' : ']';
+	return r;
 }
 
 int write_other(output &out, const char *&at, mp_type type)
@@ -271,7 +304,8 @@ int write_other(output &out, const char *&at, mp_type type)
 	mp_next(&at);
 	out.reason = type == MP_BIN ? "binary data has no form in JSON"
 				    : "a MessagePack extension has no form in JSON";
-	return out.lax ? write_plain(out, "(binary)", 8) : -EINVAL;
+	write_plain(out, "(binary)", 8);
+	return out.lax ? 0 : -EINVAL;
 }
 
 int write_any(output &out, const char *&at, unsigned depth)
@@ -290,11 +324,15 @@ int write_any(output &out, const char *&at, unsigned depth)
 	case MP_DOUBLE:
 		return write_number(out, at, type);
 	case MP_BOOL:
-		return mp_decode_bool(&at) ? write_plain(out, "true", 4)
-					   : write_plain(out, "false", 5);
+		if (mp_decode_bool(&at))
+			write_plain(out, "true", 4);
+		else
+			write_plain(out, "false", 5);
+		return 0;
 	case MP_NIL:
 		mp_decode_nil(&at);
-		return write_plain(out, "null", 4);
+		write_plain(out, "null", 4);
+		return 0;
 	case MP_MAP:
 	case MP_ARRAY:
 		return write_container(out, at, type == MP_MAP, depth);
@@ -307,22 +345,39 @@ int write_any(output &out, const char *&at, unsigned depth)
 
 extern "C" int json_write(struct json_text *text, struct sl_value v, const char **ret_reason)
 {
-	output out = { text, nullptr, false, 0 };
-	size_t before = text->size;
 	const char *at = v.data;
-	int r = write_any(out, at, 1);
+	int r;
 
-	if (r < 0) {
-		text->size = before;
-		*ret_reason = r == -ENOMEM ? json_reason_memory : out.reason;
+	if (!json_text_reserve(text, growth * v.size + spare)) {
+		*ret_reason = json_reason_memory;
+		return -ENOMEM;
 	}
+	output out = { text->data + text->size, nullptr, false, text->data + text->capacity,
+		SIZE_MAX };
+
+	r = write_any(out, at, 1);
+	if (r < 0)
+		*ret_reason = out.reason;
+	else
+		text->size = (size_t)(out.to - text->data);
 	return r;
 }
 
+/* Behind `enough` come at most one key, one value and what closes the containers. */
 extern "C" int json_write_lax(struct json_text *text, struct sl_value v, size_t enough)
 {
-	output out = { text, nullptr, true, enough };
 	const char *at = v.data;
+	size_t small = growth * v.size + spare;
+	size_t large = enough + 2 * growth * enough + 4 * spare;
+	int r;
 
-	return write_any(out, at, 1);
+	if (!json_text_reserve(text, small < large ? small : large))
+		return -ENOMEM;
+	output out = { text->data + text->size, nullptr, true, text->data + text->size + enough,
+		enough };
+
+	r = write_any(out, at, 1);
+	if (r == 0)
+		text->size = (size_t)(out.to - text->data);
+	return r;
 }

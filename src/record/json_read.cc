@@ -65,28 +65,57 @@ void check(error_code error)
 		throw refusal{ reason_of(error) };
 }
 
-char *reserve(sl_writer *w, size_t size)
+/*
+ * Room for all of a document is made before its first value: "1e9," is nine bytes, no other text grows as much. So nothing below asks for
+ * more.
+ */
+void make_room(sl_writer *w, size_t size)
 {
-	char *at = sl_writer_reserve(w, size);
-
-	if (!at)
+	if (!sl_writer_reserve(w, 3 * size + 64))
 		throw refusal{ json_reason_memory };
-	return at;
+}
+
+char *here(sl_writer *w)
+{
+	return w->data + w->size;
+}
+
+void claim(sl_writer *w, const char *end)
+{
+	w->size = (size_t)(end - w->data);
 }
 
 void put_text(sl_writer *w, const char *text, size_t size)
 {
-	char *at = reserve(w, size + 5);
+	claim(w, mp_encode_str(here(w), text, (uint32_t)size));
+}
 
-	w->size = (size_t)(mp_encode_str(at, text, (uint32_t)size) - w->data);
+constexpr uint64_t ones = 0x0101010101010101u;
+constexpr uint64_t highs = 0x8080808080808080u;
+
+/* The first quote or backslash. There is one, and behind the text is padding. */
+const char *find_special(const char *text)
+{
+	for (;; text += 8) {
+		uint64_t word, quote, slash;
+
+		memcpy(&word, text, 8);
+		quote = word ^ (ones * '"');
+		slash = word ^ (ones * '\\');
+		if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs)
+			break;
+	}
+	while (*text != '"' && *text != '\\')
+		text++;
+	return text;
 }
 
 /* A JSON string's raw inside: copied as it is when nothing is escaped. */
-bool put_raw(sl_writer *w, const char *inside, size_t limit)
+bool put_raw(sl_writer *w, const char *inside)
 {
-	const char *end = (const char *)memchr(inside, '"', limit);
+	const char *end = find_special(inside);
 
-	if (!end || memchr(inside, '\\', (size_t)(end - inside)))
+	if (*end != '"')
 		return false;
 	put_text(w, inside, (size_t)(end - inside));
 	return true;
@@ -113,7 +142,6 @@ void close_head(sl_writer *w, size_t head, uint32_t count, bool is_map)
 	size_t size = (size_t)(end - bytes);
 
 	if (size > 1) {
-		(void)reserve(w, size - 1);
 		memmove(w->data + head + size, w->data + head + 1, w->size - head - 1);
 		w->size += size - 1;
 	}
@@ -124,7 +152,6 @@ size_t open_head(sl_writer *w)
 {
 	size_t head = w->size;
 
-	(void)reserve(w, 1);
 	w->size++;
 	return head;
 }
@@ -134,7 +161,7 @@ void put_string(sl_writer *w, ondemand::value value)
 	std::string_view token = value.raw_json_token();
 	std::string_view text;
 
-	if (put_raw(w, token.data() + 1, token.size() - 1))
+	if (put_raw(w, token.data() + 1))
 		return;
 	check(value.get_string().get(text));
 	put_text(w, text.data(), text.size());
@@ -143,6 +170,7 @@ void put_string(sl_writer *w, ondemand::value value)
 template <class V> void put_number(sl_writer *w, V &value, std::string_view token)
 {
 	ondemand::number number;
+	int64_t integer;
 	error_code error = value.get_number().get(number);
 
 	if (error && is_integer(token))
@@ -150,13 +178,15 @@ template <class V> void put_number(sl_writer *w, V &value, std::string_view toke
 	check(error);
 	switch (number.get_number_type()) {
 	case ondemand::number_type::signed_integer:
-		sl_put_int(w, number.get_int64());
+		integer = number.get_int64();
+		claim(w, integer < 0 ? mp_encode_int(here(w), integer)
+				     : mp_encode_uint(here(w), (uint64_t)integer));
 		break;
 	case ondemand::number_type::unsigned_integer:
-		sl_put_uint(w, number.get_uint64());
+		claim(w, mp_encode_uint(here(w), number.get_uint64()));
 		break;
 	default:
-		sl_put_double(w, number.get_double());
+		claim(w, mp_encode_double(here(w), number.get_double()));
 	}
 }
 
@@ -174,13 +204,7 @@ void put_object(sl_writer *w, ondemand::object object, unsigned depth)
 
 		check(field.error());
 		key = field.key();
-		/* No escape: the raw bytes up to the quote are the key. */
-		const char *raw = key.raw();
-		const char *end = (const char *)memchr(raw, '"', 1 << 16);
-
-		if (end && !memchr(raw, '\\', (size_t)(end - raw))) {
-			put_text(w, raw, (size_t)(end - raw));
-		} else {
+		if (!put_raw(w, key.raw())) {
 			check(field.unescaped_key().get(text));
 			put_text(w, text.data(), text.size());
 		}
@@ -233,7 +257,7 @@ void put_value(sl_writer *w, ondemand::value value, unsigned depth)
 		break;
 	case ondemand::json_type::boolean:
 		check(value.get_bool().get(truth));
-		sl_put_bool(w, truth);
+		claim(w, mp_encode_bool(here(w), truth));
 		break;
 	default: {
 		bool is_null = false;
@@ -241,7 +265,7 @@ void put_value(sl_writer *w, ondemand::value value, unsigned depth)
 		check(value.is_null().get(is_null));
 		if (!is_null)
 			throw refusal{ "malformed JSON" };
-		sl_put_nil(w);
+		claim(w, mp_encode_nil(here(w)));
 	}
 	}
 }
@@ -263,13 +287,13 @@ void put_scalar(sl_writer *w, ondemand::document &document, ondemand::json_type 
 		break;
 	case ondemand::json_type::boolean:
 		check(document.get_bool().get(truth));
-		sl_put_bool(w, truth);
+		claim(w, mp_encode_bool(here(w), truth));
 		break;
 	default:
 		check(document.is_null().get(truth));
 		if (!truth)
 			throw refusal{ "malformed JSON" };
-		sl_put_nil(w);
+		claim(w, mp_encode_nil(here(w)));
 	}
 }
 
@@ -294,8 +318,6 @@ void put_document(sl_writer *w, ondemand::document &document)
 	}
 	if (!document.current_location().error())
 		throw refusal{ reason_of(TRAILING_CONTENT) };
-	if (w->error)
-		throw refusal{ json_reason_memory };
 }
 
 struct parser : json_parser {
@@ -309,6 +331,7 @@ struct parser : json_parser {
 		try {
 			ondemand::document document;
 
+			make_room(w, size);
 			check(own.iterate(padded_string_view(text, size, size + JSON_PADDING))
 					.get(document));
 			put_document(w, document);

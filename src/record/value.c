@@ -204,27 +204,52 @@ static bool check_head(const char **at, const char *end, enum mp_type type, uint
 	return *ret_left <= (uint64_t)(end - *at);
 }
 
+/* How long a value is that begins with such a byte; 0: its head says so, or it has members. */
+/* clang-format off */
+static const uint8_t sizes[256] = {
+	[0x00 ... 0x7f] = 1, /* small integers */
+	[0xa0] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, /* short strings */
+	[0xc0] = 1, /* nil */
+	[0xc2] = 1, 1, /* booleans */
+	[0xca] = 5, 9, /* floats */
+	[0xcc] = 2, 3, 5, 9, 2, 3, 5, 9, /* integers */
+	[0xe0 ... 0xff] = 1, /* small negative integers */
+};
+/* clang-format on */
+
 bool value_check(const char **at, const char *end)
 {
-	uint64_t left[DEPTH_MAX + 1] = { 1 };
+	uint64_t left[DEPTH_MAX + 1];
 	unsigned depth = 0;
+	const char *p = *at;
 
+	left[0] = 1;
 	for (;;) {
 		enum mp_type type;
+		uint8_t size;
 
 		while (left[depth] == 0) {
-			if (depth == 0)
+			if (depth == 0) {
+				*at = p;
 				return true;
+			}
 			depth--;
 		}
-		if (*at >= end)
+		if (p >= end)
 			return false;
 		left[depth]--;
-		type = mp_typeof(**at);
-		if (type != MP_MAP && type != MP_ARRAY) {
-			if (mp_check(at, end) != 0)
+		size = sizes[(unsigned char)*p];
+		if (size > 0) {
+			if (size > end - p)
 				return false;
-		} else if (depth == DEPTH_MAX || !check_head(at, end, type, &left[++depth])) {
+			p += size;
+			continue;
+		}
+		type = mp_typeof(*p);
+		if (type != MP_MAP && type != MP_ARRAY) {
+			if (mp_check(&p, end) != 0)
+				return false;
+		} else if (depth == DEPTH_MAX || !check_head(&p, end, type, &left[++depth])) {
 			return false;
 		}
 	}

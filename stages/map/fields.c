@@ -9,6 +9,8 @@
 #include <msgpuck.h>
 #include <uthash.h>
 
+#include "../sql/key_text.h"
+
 #define KEYS_MAX 4096 /* different keys that are remembered; others are looked at each time */
 #define PLACES_MAX 256
 #define NO_VALUE UINT32_MAX
@@ -25,8 +27,7 @@ struct target {
 
 /* A name of the record that comes in. */
 struct key {
-	char *name;
-	size_t size;
+	struct key_text name;
 	bool is_dropped;
 	struct target *target; /* NULL: it stays as it is */
 	UT_hash_handle hh;
@@ -88,15 +89,12 @@ static struct key *add_key(struct fields *fields, const char *text, size_t size)
 {
 	struct key *key = calloc(1, sizeof(*key));
 
-	if (key)
-		key->name = strndup(text, size);
-	if (!key || !key->name) {
+	if (!key || !key_text_init(&key->name, text, size)) {
 		free(key);
 		return NULL;
 	}
-	key->size = size;
 	decide(fields, key, text, size);
-	HASH_ADD_KEYPTR(hh, fields->keys, key->name, key->size, key);
+	HASH_ADD_KEYPTR(hh, fields->keys, key->name.text, key->name.size, key);
 	return key;
 }
 
@@ -115,11 +113,12 @@ static struct key *find_key(struct fields *fields, const char *text, size_t size
 	return &fields->other;
 }
 
-static struct key *key_at(struct fields *fields, uint32_t place, const char *text, uint32_t size)
+static struct key *key_at(
+	struct fields *fields, uint32_t place, const char *text, uint32_t size, const char *end)
 {
 	struct key *key = place < PLACES_MAX ? fields->places[place] : NULL;
 
-	if (key && key->size == size && memcmp(key->name, text, size) == 0)
+	if (key && key_text_is(&key->name, text, size, end))
 		return key;
 	key = find_key(fields, text, size);
 	if (place < PLACES_MAX)
@@ -232,7 +231,7 @@ static int cut_map(
 			uint32_t size;
 			const char *text = mp_decode_str(&at, &size);
 
-			key = key_at(fields, i, text, size);
+			key = key_at(fields, i, text, size, record.data + record.size);
 		} else {
 			mp_next(&at);
 		}
@@ -359,7 +358,7 @@ void fields_free(struct fields *fields)
 		return;
 	HASH_ITER (hh, fields->keys, key, next) {
 		HASH_DEL(fields->keys, key);
-		free(key->name);
+		free(key->name.text);
 		free(key);
 	}
 	for (uint32_t i = 0; fields->targets && i < fields->set->count + fields->rename->count; i++)

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The text of a key that is compared with the key at its place in each record. Keys are short, and calling memcmp for each costs more than comparing
+ * them: up to eight bytes are one word.
+ */
+#ifndef STAGES_SQL_KEY_TEXT_H
+#define STAGES_SQL_KEY_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <string.h>
+
+struct key_text {
+	char *text; /* owned by who has the struct */
+	size_t size;
+	uint64_t word, mask; /* its first bytes, and which of the word's bytes it has */
+};
+
+/* False: no memory. */
+static inline bool key_text_init(struct key_text *key, const char *text, size_t size)
+{
+	size_t first = size < sizeof(key->word) ? size : sizeof(key->word);
+
+	*key = (struct key_text){ .text = strndup(text, size), .size = size };
+	memcpy(&key->word, text, first);
+	memset(&key->mask, 0xff, first);
+	return key->text != NULL;
+}
+
+/* Is it the text? What stands before `end` can be read. */
+static inline bool key_text_is(
+	const struct key_text *key, const char *text, size_t size, const char *end)
+{
+	uint64_t word;
+
+	if (key->size != size)
+		return false;
+	if (size > sizeof(word) || end - text < (ptrdiff_t)sizeof(word))
+		return memcmp(key->text, text, size) == 0;
+	memcpy(&word, text, sizeof(word));
+	return ((word ^ key->word) & key->mask) == 0;
+}
+
+#endif
