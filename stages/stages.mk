@@ -31,6 +31,7 @@ libstages_a_SOURCES = \
 	stages/file/watch.c stages/file/watch.h \
 	stages/file/writer.c stages/file/writer.h \
 	stages/filter/filter.c \
+	stages/flatten/flatten.c \
 	stages/http/address.c stages/http/address.h \
 	stages/http/client.c stages/http/client.h \
 	stages/http/pointer.c stages/http/pointer.h \
@@ -71,7 +72,8 @@ libstages_a_SOURCES = \
 	stages/sql/values.c stages/sql/values.h \
 	stages/sqlite/sink.c \
 	stages/sqlite/statement.c stages/sqlite/statement.h \
-	stages/stdout/stdout.c
+	stages/stdout/stdout.c \
+	stages/unnest/unnest.c
 
 EXTRA_DIST += \
 	stages/cpu/README.md \
@@ -80,6 +82,7 @@ EXTRA_DIST += \
 	stages/fault/README.md \
 	stages/file/README.md \
 	stages/filter/README.md \
+	stages/flatten/README.md \
 	stages/http/README.md \
 	stages/inline/README.md \
 	stages/listen/README.md \
@@ -90,4 +93,5 @@ EXTRA_DIST += \
 	stages/spill/README.md \
 	stages/sql/README.md \
 	stages/sqlite/README.md \
-	stages/stdout/README.md
+	stages/stdout/README.md \
+	stages/unnest/README.md

@@ -20,6 +20,8 @@ extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
 	sl_stage_sink_stdout;
 extern const struct sl_stage sl_stage_sink_spill, sl_stage_source_spill;
+extern const struct sl_stage sl_stage_flatten;
+extern const struct sl_stage sl_stage_unnest;
 #pragma GCC visibility pop
 
 static const struct sl_stage *const all[] = {
@@ -35,6 +37,8 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_transform_fault,
 	&sl_stage_filter,
 	&sl_stage_map,
+	&sl_stage_flatten,
+	&sl_stage_unnest,
 	&sl_stage_route,
 	&sl_stage_transform_http,
 	&sl_stage_sql,
