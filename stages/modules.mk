@@ -43,4 +43,19 @@ modules_postgres_so_SOURCES = \
 	stages/postgres/table.c stages/postgres/table.h \
 	stages/postgres/text.h
 
-EXTRA_DIST += stages/journal/README.md stages/postgres/README.md
+if HAVE_PCRE2
+stage_PROGRAMS += modules/patterns.so
+endif
+modules_patterns_so_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_patterns_so_CFLAGS = $(MODULE_CFLAGS) $(PCRE2_CFLAGS)
+modules_patterns_so_LDFLAGS = $(MODULE_LINK_FLAGS)
+modules_patterns_so_LDADD = $(PCRE2_LIBS)
+modules_patterns_so_SOURCES = \
+	stages/parse/module.c stages/parse/parse.h \
+	stages/parse/parse.c \
+	stages/parse/pattern.c stages/parse/pattern.h \
+	stages/parse/place.c stages/parse/place.h \
+	stages/parse/text.c stages/parse/text.h \
+	stages/parse/times.c stages/parse/times.h
+
+EXTRA_DIST += stages/journal/README.md stages/parse/README.md stages/postgres/README.md
