@@ -55,6 +55,7 @@ libstages_a_SOURCES = \
 	stages/map/map.c \
 	stages/null/null.c \
 	stages/route/route.c \
+	stages/sample/sample.c \
 	stages/sequence/sequence.c \
 	stages/spill/disk.c \
 	stages/spill/group.c stages/spill/group.h \
@@ -89,6 +90,7 @@ EXTRA_DIST += \
 	stages/map/README.md \
 	stages/null/README.md \
 	stages/route/README.md \
+	stages/sample/README.md \
 	stages/sequence/README.md \
 	stages/spill/README.md \
 	stages/sql/README.md \

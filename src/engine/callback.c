@@ -305,7 +305,7 @@ void callback_reject(
 static __attribute__((noinline)) void reject(struct callback *callback, const char *where,
 	struct sl_value record, const char *format, va_list args)
 {
-	char reason[512];
+	char reason[1024];
 
 	(void)vsnprintf(reason, sizeof(reason), format, args);
 	(void)secret_hide(reason);

@@ -22,6 +22,7 @@ extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_si
 extern const struct sl_stage sl_stage_sink_spill, sl_stage_source_spill;
 extern const struct sl_stage sl_stage_flatten;
 extern const struct sl_stage sl_stage_unnest;
+extern const struct sl_stage sl_stage_sample;
 #pragma GCC visibility pop
 
 static const struct sl_stage *const all[] = {
@@ -40,6 +41,7 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_flatten,
 	&sl_stage_unnest,
 	&sl_stage_route,
+	&sl_stage_sample,
 	&sl_stage_transform_http,
 	&sl_stage_sql,
 	&sl_stage_sink_exec,

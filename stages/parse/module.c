@@ -2,4 +2,4 @@
 /* What the module patterns.so has. */
 #include "parse.h"
 
-SL_MODULE(&parse_stage);
+SL_MODULE(&parse_stage, &validate_stage);
