@@ -57,7 +57,8 @@ modules_patterns_so_SOURCES = \
 	stages/parse/place.c stages/parse/place.h \
 	stages/parse/text.c stages/parse/text.h \
 	stages/parse/times.c stages/parse/times.h \
-	stages/validate/rules.c stages/validate/rules.h \
+	stages/validate/offences.c \
+	stages/validate/rules.c stages/validate/rules.h stages/validate/rules_room.h \
 	stages/validate/validate.c
 
 EXTRA_DIST += stages/journal/README.md stages/parse/README.md stages/postgres/README.md stages/validate/README.md
