@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """1 000 000 NDJSON records of about 165 bytes, rename a field, multiply another, file to file: `map` beside a program written by hand, `sql`, jq, Miller, Python.
 
-Then where the processes of sluice spend their time, if perf is there.
+Then where the processes of sluice spend their time, if perf is there. An argument: how many rounds (3).
 """
 import json
 import os
@@ -44,7 +44,7 @@ if shutil.which("jq"):
 if shutil.which("mlr"):
     commands["miller"] = (["mlr", "--ijsonl", "--ojsonl", "rename", "user,customer", "then", "put", "$amount = $amount * 1.2", "in.ndjson"],
                           PLACE / "mlr.ndjson")
-table(measure(3, commands), "by hand")
+table(measure(int(sys.argv[1]) if len(sys.argv) > 1 else 3, commands), "by hand")
 right = [json.loads(line) for line in open(PLACE / "python.ndjson")]
 for name in ("map", "sql", "hand"):
     assert [json.loads(line) for line in open(PLACE / f"{name}.ndjson")] == right, name

@@ -7,6 +7,7 @@
 #define STAGES_SQL_KEY_TEXT_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 
