@@ -9,7 +9,7 @@
 #include <msgpuck.h>
 #include <uthash.h>
 
-#include "../sql/key_text.h"
+#include "key_text.h"
 
 #define KEYS_MAX 4096 /* different keys that are remembered; others are looked at each time */
 #define PLACES_MAX 256
@@ -95,6 +95,11 @@ static struct key *add_key(struct fields *fields, const char *text, size_t size)
 	}
 	decide(fields, key, text, size);
 	HASH_ADD_KEYPTR(hh, fields->keys, key->name.text, key->name.size, key);
+	if (!key->hh.tbl) {
+		free(key->name.text);
+		free(key);
+		return NULL;
+	}
 	return key;
 }
 

@@ -20,6 +20,10 @@ static struct rule *get_rule(struct rules *rules, const char *name)
 		return NULL;
 	rule->name = name;
 	HASH_ADD_KEYPTR(hh, rules->by_name, rule->name, strlen(rule->name), rule);
+	if (!rule->hh.tbl) {
+		free(rule);
+		return NULL;
+	}
 	*rules->last = rule;
 	rules->last = &rule->next;
 	return rule;

@@ -3,8 +3,8 @@
  * The text of a key that is compared with the key at its place in each record. Keys are short, and calling memcmp for each costs more than comparing
  * them: up to eight bytes are one word.
  */
-#ifndef STAGES_SQL_KEY_TEXT_H
-#define STAGES_SQL_KEY_TEXT_H
+#ifndef STAGES_MAP_KEY_TEXT_H
+#define STAGES_MAP_KEY_TEXT_H
 
 #include <stdbool.h>
 #include <stddef.h>
