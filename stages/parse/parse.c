@@ -286,7 +286,7 @@ const struct sl_stage parse_stage = {
 	.name = "parse",
 	.role = SL_TRANSFORM,
 	.summary = "reads the text of a field: JSON, key=value pairs, a pattern's groups, a time",
-	.flags = SL_RESUMES,
+	.flags = SL_RESUMES | SL_CONFINED,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = parse_check,

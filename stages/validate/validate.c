@@ -138,7 +138,7 @@ const struct sl_stage validate_stage = {
 	.role = SL_TRANSFORM,
 	.summary = "passes on the records whose fields are what they must be; says all that is "
 		   "wrong with the others",
-	.flags = SL_RESUMES,
+	.flags = SL_RESUMES | SL_CONFINED,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.port = validate_port,
