@@ -3,6 +3,7 @@ pipelinesdir = $(docdir)/pipelines
 dist_pipelines_DATA = \
 	etc/pipelines/countries.conf \
 	etc/pipelines/journal.conf \
+	etc/pipelines/log-minutes.conf \
 	etc/pipelines/pictures.conf \
 	etc/pipelines/postgres.conf \
 	etc/pipelines/queue-demo.conf \

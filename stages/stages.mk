@@ -3,7 +3,21 @@ noinst_LIBRARIES += libstages.a
 libstages_a_CPPFLAGS = -I$(srcdir)/include -D_GNU_SOURCE
 libstages_a_CFLAGS = $(AM_CFLAGS) $(SQLITE_CFLAGS)
 libstages_a_SOURCES = \
+	stages/aggregate/aggregate.c \
+	stages/aggregate/bytes.h \
+	stages/aggregate/count.c \
+	stages/aggregate/fields.c stages/aggregate/fields.h \
+	stages/aggregate/function.c stages/aggregate/function.h \
+	stages/aggregate/groups.c stages/aggregate/groups.h \
+	stages/aggregate/groups_store.c \
+	stages/aggregate/marks.c stages/aggregate/marks.h \
+	stages/aggregate/moment.c stages/aggregate/moment.h \
+	stages/aggregate/result.c \
+	stages/aggregate/sink.c stages/aggregate/sink.h \
+	stages/aggregate/spec.c stages/aggregate/spec.h \
 	stages/cpu/cpu.c \
+	stages/dedupe/dedupe.c \
+	stages/dedupe/seen.c stages/dedupe/seen.h \
 	stages/delay/delay.c \
 	stages/exec/answer.c \
 	stages/exec/arguments.c \
@@ -60,6 +74,8 @@ libstages_a_SOURCES = \
 	stages/sequence/sequence.c \
 	stages/spill/disk.c \
 	stages/spill/group.c stages/spill/group.h \
+	stages/spill/into.c stages/spill/into.h \
+	stages/spill/keep.c stages/spill/keep.h \
 	stages/spill/open.c \
 	stages/spill/sink.c \
 	stages/spill/source.c \
@@ -77,7 +93,9 @@ libstages_a_SOURCES = \
 	stages/unnest/unnest.c
 
 EXTRA_DIST += \
+	stages/aggregate/README.md \
 	stages/cpu/README.md \
+	stages/dedupe/README.md \
 	stages/delay/README.md \
 	stages/exec/README.md \
 	stages/fault/README.md \

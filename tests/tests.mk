@@ -25,6 +25,7 @@ UNIT_TESTS = \
 	tests/unit/test_repeats \
 	tests/unit/test_sandbox \
 	tests/unit/test_secret \
+	tests/unit/test_seen \
 	tests/unit/test_spans \
 	tests/unit/test_states \
 	tests/unit/test_status \
@@ -68,6 +69,9 @@ nodist_EXTRA_tests_unit_test_json_SOURCES = dummy.cxx
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_LDADD = libengine.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_ledger_SOURCES = dummy.cxx
+tests_unit_test_seen_SOURCES = tests/unit/test_seen.c
+tests_unit_test_seen_LDADD = libstages.a $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_seen_SOURCES = dummy.cxx
 tests_unit_test_listen_SOURCES = tests/unit/test_listen.c
 tests_unit_test_listen_LDADD = libstages.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_listen_SOURCES = dummy.cxx

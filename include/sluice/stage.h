@@ -109,6 +109,11 @@ enum {
 	/* It starts programs, of which nobody knows what they need: they and it may do all. */
 	SL_NEEDS_EXEC = 1 << 9,
 	SL_NEEDS_FILES = 1 << 10, /* those that `files` tells */
+	/*
+	 * A transform with state, of sluice's own: it has no callback for records, and stands for a sink of the same name, STAGE~in, and the source STAGE~out
+	 * behind it, with a store between them (stages/spill/keep.h).
+	 */
+	SL_HAS_STATE = 1 << 11,
 };
 
 struct sl_context; /* one per worker; in check and open one of the process */
@@ -160,6 +165,7 @@ struct sl_cut {
 	bool is_apart;
 	/* Of an origin that is apart: its first records come behind all that was cut of this one so far; 0: of none. */
 	uint64_t after;
+	struct sl_writer *const *outs; /* one for each output; `out` is the first */
 };
 
 /*
@@ -292,6 +298,8 @@ struct sl_stage {
 	 * may be made, renamed and removed (a temporary name, a journal). Is not looked at without the flag.
 	 */
 	void (*files)(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user);
+	/* Sink with one worker: called now and then while there is nothing to write; nothing is uncommitted. 0 or negative errno. */
+	int (*tick)(struct sl_context *ctx, void *shared, void *worker);
 };
 
 enum { SL_REJECTED = 1, SL_RETRY = 2 };

@@ -84,7 +84,7 @@ static void leave_out_sinks(struct graph *graph)
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		struct graph_stage *stage = &graph->stages[i];
 
-		if (stage->role != SL_SINK)
+		if (stage->role != SL_SINK || (stage->flags & SL_HAS_STATE))
 			continue;
 		stage->impl = "null";
 		stage->module = NULL;

@@ -51,6 +51,18 @@ static int check_sink(const struct graph_stage *stage, struct err *err)
 				stage->name, stage->file);
 }
 
+/* A replay is a run of its own beside the stopped one, and would count its records apart. */
+static int check_state(const struct graph_stage *stage, struct err *err)
+{
+	if (!(stage->flags & SL_HAS_STATE) || stage->role != SL_SINK)
+		return 0;
+	return err_set(err, -EINVAL,
+		"`%.*s` has state, which is the run's: write the letters to a file with `sluice "
+		"dead "
+		"export`, and give that to a source of the pipeline",
+		(int)strcspn(stage->name, "~"), stage->name);
+}
+
 /* Marks the stage and all below, in the graph's order, which is topological for stages that links lead to. */
 static void mark_below(const struct graph *graph, uint32_t first, bool *is_below)
 {
@@ -137,6 +149,8 @@ static int fill(struct build *b, const struct graph *graph, uint32_t first, int6
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		int r = is_below[i] ? check_sink(&graph->stages[i], err) : 0;
 
+		if (r == 0 && is_below[i])
+			r = check_state(&graph->stages[i], err);
 		if (r < 0)
 			return r;
 		b->places[i] = is_below[i] ? b->graph.stage_count : NOT_IN;

@@ -273,7 +273,8 @@ static void print_dropped(const struct graph *graph, const uint64_t *tally)
 	char count[32];
 
 	for (uint32_t i = 0; i < graph->stage_count; i++)
-		if (graph_store(graph, i, &store) == 0 && tally[tally_dead(graph, i)] > 0)
+		if (graph_store(graph, i, &store) == 0 && store.drops &&
+			tally[tally_dead(graph, i)] > 0)
 			(void)fprintf(stderr,
 				"dropped before `%s`, whose store was full: %s records\n",
 				graph->stages[graph->links[graph->stages[store.out].outputs[0]]

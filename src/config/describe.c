@@ -83,6 +83,8 @@ static bool is_common(const struct sl_stage *stage, const struct sl_option *opti
 	if (((stage->flags & SL_ONE_PROCESS) && strcmp(option->name, "processes") == 0) ||
 		((stage->flags & SL_ONE_THREAD) && strcmp(option->name, "threads") == 0))
 		return false;
+	if ((stage->flags & SL_HAS_STATE) && strcmp(option->name, "when_full") == 0)
+		return false;
 	if (stage->role == SL_SOURCE && (stage->flags & SL_RESUMES) &&
 		!(stage->flags & SL_TAKES_OVER) && !stage->is_live &&
 		(strcmp(option->name, "intake") == 0 || strcmp(option->name, "spill_max") == 0))
@@ -148,6 +150,10 @@ static void print_flags(const struct sl_stage *stage, FILE *out)
 	if (stage->flags & SL_TASKS)
 		(void)fputs("Works on several records of a worker at once (coroutines).\n", out);
 	print_needs(stage, out);
+	if (stage->flags & SL_HAS_STATE)
+		(void)fputs("Keeps what it knows in a store on disk, and goes on with it after any "
+			    "death.\n",
+			out);
 	if (stage->role != SL_SOURCE)
 		return;
 	if (stage->flags & SL_TAKES_OVER)

@@ -30,7 +30,8 @@ extern const char *const graph_roles[];
 
 /*
  * The two stages that `when_full` or `intake` adds: the sink STAGE~in writes batches into a store in the state folder, the source
- * STAGE~out reads them. No link goes from one to the other. A config could write neither their implementation nor their names.
+ * STAGE~out reads them. No link goes from one to the other. A config could write neither their implementation nor their names. A stage with
+ * state (SL_HAS_STATE, which both of them have then) is nothing else than such two, the first of them of its own implementation.
  */
 #define GRAPH_SPILL "spill"
 #define GRAPH_SPILL_IN "~in"
@@ -129,7 +130,7 @@ struct graph_store {
 /* 0; -ENOENT as above. */
 int graph_store(const struct graph *graph, uint32_t in, struct graph_store *ret);
 /*
- * The same graph without stores: what went into one goes to the stages behind it. For whoever runs a part of a pipeline, or runs it apart, and must
+ * The same graph without stores, but for those of state: what went into one goes to the stages behind it. For whoever runs a part of a pipeline, or runs it apart, and must
  * not touch its stores. 0 or negative errno.
  */
 int graph_join(const struct graph *graph, struct graph **ret_graph, struct err *err);

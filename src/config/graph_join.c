@@ -19,7 +19,8 @@ struct join {
 
 static bool is_store(const struct graph_stage *stage)
 {
-	return !stage->module && strcmp(stage->impl, GRAPH_SPILL) == 0;
+	return !stage->module && strcmp(stage->impl, GRAPH_SPILL) == 0 &&
+	       !(stage->flags & SL_HAS_STATE);
 }
 
 int graph_find_out(const struct graph *graph, uint32_t in)
@@ -28,7 +29,8 @@ int graph_find_out(const struct graph *graph, uint32_t in)
 	const char *suffix = strstr(stage->name, GRAPH_SPILL_IN);
 	char name[256];
 
-	if (!is_store(stage) || stage->role != SL_SINK || !suffix ||
+	if (!(is_store(stage) || (stage->flags & SL_HAS_STATE)) || stage->role != SL_SINK ||
+		!suffix ||
 		snprintf(name, sizeof(name), "%.*s" GRAPH_SPILL_OUT, (int)(suffix - stage->name),
 			stage->name) >= (int)sizeof(name))
 		return -ENOENT;

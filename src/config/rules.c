@@ -178,12 +178,65 @@ static void check_intake(struct loader *loader, const struct draft *draft)
 		draft->name);
 }
 
+/* Is it one of the fields by which the stage tells records apart? Whole records have all of them. */
+static bool is_key(const struct draft *draft, const char *field)
+{
+	struct sl_value by = sl_find(draft->options, "by", 2);
+	struct sl_value key = sl_find(draft->options, "key", 3);
+	struct sl_cursor fields = sl_walk(by.data ? by : key);
+	struct sl_value none, value;
+	const char *text;
+	size_t size;
+
+	if (!by.data && !key.data)
+		return strcmp(draft->impl->name, "dedupe") == 0;
+	while (sl_next(&fields, &none, &value))
+		if (sl_get_str(value, &text, &size) && size == strlen(field) &&
+			memcmp(text, field, size) == 0)
+			return true;
+	return false;
+}
+
+/* Each process knows what it was given: the same key must always come to the same one. */
+static void check_shares(struct loader *loader, const struct draft *draft)
+{
+	const struct sl_strings *partition = &draft->common.partition;
+
+	if (draft->common.processes == 1)
+		return;
+	if (partition->count == 0)
+		problems_error(&loader->problems, draft_line(draft, "processes"),
+			"several processes of `%s` would each know a part of every key: write "
+			"partition = [ \"FIELD\" ]; with fields of its key, or processes = 1;",
+			draft->name);
+	for (uint32_t i = 0; i < partition->count; i++)
+		if (!is_key(draft, partition->items[i]))
+			problems_error(&loader->problems, draft_line(draft, "partition"),
+				"`partition` has the field `%s`, which is not of the key of `%s`: "
+				"records "
+				"of one key would come to several processes; write fields of the "
+				"key",
+				partition->items[i], draft->name);
+}
+
+/* What it is given is in its store before it counts as settled. */
+static void check_state(struct loader *loader, const struct draft *draft)
+{
+	if (draft->impl->flags & SL_HAS_STATE)
+		check_shares(loader, draft);
+	if ((draft->impl->flags & SL_HAS_STATE) && draft->common.when_full != SCHEMA_BLOCK)
+		problems_error(&loader->problems, draft_line(draft, "when_full"),
+			"`%s` keeps what it gives in a store, and takes what comes at once: remove "
+			"`when_full`",
+			draft->name);
+}
+
 static void check_spill_max(struct loader *loader, const struct draft *draft)
 {
 	bool is_source = draft->role == SL_SOURCE;
 
-	if (draft->common.spill_max == 0 || draft->common.when_full != SCHEMA_BLOCK ||
-		draft->common.intake == SCHEMA_DURABLE)
+	if (draft->common.spill_max == 0 || (draft->impl->flags & SL_HAS_STATE) ||
+		draft->common.when_full != SCHEMA_BLOCK || draft->common.intake == SCHEMA_DURABLE)
 		return;
 	problems_error(&loader->problems, draft_line(draft, "spill_max"),
 		"`spill_max` bounds a store on disk, and `%s` has none: remove it, or write %s;",
@@ -205,6 +258,7 @@ void rules_check(struct loader *loader)
 		check_targets(loader, i);
 		check_intake(loader, draft);
 		check_spill_max(loader, draft);
+		check_state(loader, draft);
 		if (loader->runtime)
 			check_sockets(loader, draft);
 	}

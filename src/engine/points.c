@@ -254,7 +254,8 @@ static int restore_sinks(struct points *points, uint64_t number)
 		if (r == 0 && (stage->flags & SL_REMEMBERED))
 			r = restore_sink(points, stage, number);
 		if (r == 0 && impl && impl->known)
-			r = for_sink(points, stage, 1, impl, ask_sink);
+			r = for_sink(points, stage,
+				stage->flags & SL_HAS_STATE ? stage->processes : 1, impl, ask_sink);
 	}
 	return r;
 }

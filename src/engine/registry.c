@@ -16,13 +16,14 @@ extern const struct sl_stage sl_stage_source_file, sl_stage_source_http, sl_stag
 	sl_stage_source_listen, sl_stage_source_sequence;
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_filter, sl_stage_map,
-	sl_stage_route, sl_stage_sql;
+	sl_stage_route, sl_stage_sql, sl_stage_aggregate, sl_stage_dedupe;
 extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
 	sl_stage_sink_stdout;
 extern const struct sl_stage sl_stage_sink_spill, sl_stage_source_spill;
 extern const struct sl_stage sl_stage_flatten;
 extern const struct sl_stage sl_stage_unnest;
 extern const struct sl_stage sl_stage_sample;
+extern const struct sl_stage sl_stage_sink_aggregate, sl_stage_sink_dedupe;
 #pragma GCC visibility pop
 
 static const struct sl_stage *const all[] = {
@@ -32,7 +33,9 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_source_inline,
 	&sl_stage_source_listen,
 	&sl_stage_source_sequence,
+	&sl_stage_aggregate,
 	&sl_stage_transform_cpu,
+	&sl_stage_dedupe,
 	&sl_stage_transform_delay,
 	&sl_stage_transform_exec,
 	&sl_stage_transform_fault,
@@ -49,6 +52,12 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_sink_null,
 	&sl_stage_sink_sqlite,
 	&sl_stage_sink_stdout,
+};
+
+/* What a transform with state is, where it takes records: no config names these. */
+static const struct sl_stage *const states[] = {
+	&sl_stage_sink_aggregate,
+	&sl_stage_sink_dedupe,
 };
 
 #define BUILT_IN_COUNT (sizeof(all) / sizeof(all[0]))
@@ -89,6 +98,9 @@ const struct sl_stage *registry_open(
 	if (strcmp(name, GRAPH_SPILL) == 0)
 		return role == SL_SINK ? &sl_stage_sink_spill : &sl_stage_source_spill;
 	stage = find_built_in(role, name);
+	for (size_t i = 0; !stage && role == SL_SINK && i < sizeof(states) / sizeof(states[0]); i++)
+		if (strcmp(states[i]->name, name) == 0)
+			stage = states[i];
 	if (!stage)
 		(void)err_set(err, -ENOENT, "no stage \"%s\" in this sluice-stage", name);
 	return stage;

@@ -26,6 +26,7 @@
 
 #define COMMIT_INTERVAL (50 * NSEC_PER_MSEC)
 #define COMMIT_BYTES (4u << 20)
+#define TICK (100 * NSEC_PER_MSEC)
 #define HELD_QUIET (10 * NSEC_PER_SEC)
 
 void worker_wake_pump(struct crew *crew)
@@ -234,6 +235,12 @@ static int cannot_repeat(struct worker *worker, const struct job *job)
 		job->cut.name ? job->cut.name : "", job->cut.name ? ": " : "");
 }
 
+static void take_back(struct worker *worker)
+{
+	for (uint32_t i = 0; i < worker->crew->host->stage->port_count; i++)
+		sl_writer_reset(&worker->writers[i]);
+}
+
 /* A cut that a predecessor made, or that an origin before it has come to its end. */
 static int cut_again(struct worker *worker, struct job *job)
 {
@@ -254,7 +261,7 @@ static int cut_again(struct worker *worker, struct job *job)
 		return cannot_repeat(worker, job);
 	/* What is settled leaves its place only. */
 	if (job->repeat.is_settled)
-		sl_writer_reset(&worker->writers[0]);
+		take_back(worker);
 	return r;
 }
 
@@ -300,7 +307,10 @@ static int produce(struct worker *worker, struct job *job)
 	int r = 0;
 
 	job->cut = (struct sl_cut){
-		.out = &worker->writers[0], .want = job->want, .size_max = job->size_max
+		.out = &worker->writers[0],
+		.outs = worker->outputs,
+		.want = job->want,
+		.size_max = job->size_max,
 	};
 	worker->callback.cut = &job->cut;
 	worker->callback.repeat = job->is_repeat ? &job->repeat : NULL;
@@ -332,15 +342,17 @@ static int run_source(struct worker *worker, struct job *job)
 	r = produce(worker, job);
 	if (r == -ECANCELED && is_held(worker)) {
 		job->is_canceled = true;
-		sl_writer_reset(&worker->writers[0]);
+		take_back(worker);
 		return 0;
 	}
 	if (r < 0)
 		return r;
 	job->is_end = r == SL_END;
 	worker->has_ended = job->is_end;
-	job->consumed = worker->writers[0].count;
-	worker->owed = worker->writers[0].count;
+	job->consumed = 0;
+	for (uint32_t i = 0; i < host->stage->port_count; i++)
+		job->consumed += worker->writers[i].count;
+	worker->owed = (uint32_t)job->consumed;
 	head.id = (struct batch_id){
 		.run = host->run,
 		.origin = host_origin(host, job->cut.origin),
@@ -392,6 +404,19 @@ static int run_sink(struct worker *worker, struct job *job)
 	return 0;
 }
 
+static int tick(struct worker *worker)
+{
+	struct host *host = worker->crew->host;
+	int r = 0;
+
+	slot_enter(worker);
+	if (host->impl->tick)
+		r = host->impl->tick(&worker->callback.context, host->shared, worker->own);
+	task_check_left_by(&worker->callback.context, "tick");
+	slot_leave(worker);
+	return r;
+}
+
 static int commit(struct worker *worker)
 {
 	struct host *host = worker->crew->host;
@@ -399,7 +424,7 @@ static int commit(struct worker *worker)
 	int r = 0;
 
 	if (!worker->uncommitted)
-		return 0;
+		return tick(worker);
 	slot_enter(worker);
 	if (host->impl->commit)
 		r = host->impl->commit(&worker->callback.context, host->shared, worker->own);
@@ -527,6 +552,18 @@ static int run_stretch(struct worker *worker, const struct stretch *stretch)
 	return r < 0 ? r : 0;
 }
 
+/* Until there is a job, or nothing more. False: it has been a while, and the stage wants to know. Under the lock. */
+static bool wait_for_job(struct worker *worker)
+{
+	struct crew *crew = worker->crew;
+	int64_t at = clock_now() + TICK;
+	struct timespec until = { .tv_sec = at / NSEC_PER_SEC, .tv_nsec = at % NSEC_PER_SEC };
+
+	if (!crew->host->impl->tick)
+		return pthread_cond_wait(&crew->wake, &crew->lock) == 0;
+	return pthread_cond_timedwait(&crew->wake, &crew->lock, &until) != ETIMEDOUT;
+}
+
 /* The next whole job; NULL: the end. A sink that finds nothing at hand is told by *ret_idle instead. */
 static struct job *next_job(struct worker *worker, bool *ret_idle)
 {
@@ -536,7 +573,8 @@ static struct job *next_job(struct worker *worker, bool *ret_idle)
 	*ret_idle = false;
 	(void)pthread_mutex_lock(&crew->lock);
 	while (!crew->todo.head && !crew->is_finishing && !worker->uncommitted)
-		(void)pthread_cond_wait(&crew->wake, &crew->lock);
+		if (!wait_for_job(worker))
+			break;
 	if (crew->todo.head) {
 		job = pop(crew);
 		note_begun(crew, job);

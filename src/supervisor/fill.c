@@ -29,6 +29,13 @@ bool fill_of(const struct graph *graph, uint32_t in, const struct page *put,
 	return true;
 }
 
+void fill_add(struct fill *fill, const struct fill *other)
+{
+	fill->store.max += other->store.max;
+	fill->records += other->records;
+	fill->bytes += other->bytes;
+}
+
 const char *fill_print(const struct fill *fill, char *text, size_t size)
 {
 	char bytes[32], max[32];

@@ -15,9 +15,12 @@ struct fill {
 	uint64_t bytes;   /* that count towards store.max */
 };
 
-/* Of the store that begins with that stage. False: none does. Each half is one process, and so one page; NULL: false. */
+/* Of the store that begins with that stage. False: none does. Each half is one process, and so one page; NULL: false. Of a stage with state each two of
+ * one number have a store of their own. */
 bool fill_of(const struct graph *graph, uint32_t in, const struct page *put,
 	const struct page *taken, struct fill *ret);
+/* As if they were one. */
+void fill_add(struct fill *fill, const struct fill *other);
 /* "3.4 MiB of 1 GiB in the store"; returns `text`. */
 const char *fill_print(const struct fill *fill, char *text, size_t size);
 

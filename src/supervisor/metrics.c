@@ -113,7 +113,9 @@ static double get_lag(const struct status *status, const struct supervisor_child
 	{                                                                                          \
 		struct fill fill;                                                                  \
                                                                                                    \
-		return status_fill(status, child->stage, &fill) ? (double)fill.field : NAN;        \
+		return status_fill_one(status, child->stage, child->instance, &fill)               \
+			       ? (double)fill.field                                                \
+			       : NAN;                                                              \
 	}
 FILL(records, records)
 FILL(bytes, bytes)

@@ -49,6 +49,57 @@ static int check_state(const struct supervisor *s, struct err *err)
 	return 0;
 }
 
+static bool is_same_option(
+	const struct graph_stage *a, const struct graph_stage *b, const char *name)
+{
+	struct sl_value x = sl_find(a->options, name, strlen(name));
+	struct sl_value y = sl_find(b->options, name, strlen(name));
+
+	/* How long a key is remembered may change. */
+	if (strcmp(name, "for") == 0)
+		return !x.data == !y.data;
+	return x.size == y.size && (x.size == 0 || memcmp(x.data, y.data, x.size) == 0);
+}
+
+/* The first of what says what a stage's state means that is another one; NULL: none. */
+static const char *other_meaning(const struct graph_stage *a, const struct graph_stage *b)
+{
+	static const char *const names[] = { "by", "set", "key", "time", "tumbling", "sliding",
+		"every", "for", NULL };
+
+	for (const char *const *name = names; *name; name++)
+		if (!is_same_option(a, b, *name))
+			return *name;
+	if (a->processes != b->processes)
+		return "processes";
+	for (uint32_t i = 0; i < a->partition_count; i++)
+		if (a->partition_count != b->partition_count ||
+			strcmp(a->partition[i], b->partition[i]) != 0)
+			return "partition";
+	return NULL;
+}
+
+/* What a stage knows now must be of use to the next one of its name. */
+static int check_meaning(const struct graph *now, const struct graph *next, struct err *err)
+{
+	for (uint32_t i = 0; i < now->stage_count; i++) {
+		const struct graph_stage *stage = &now->stages[i];
+		int found = graph_find(next, stage->name);
+		const char *what;
+
+		if (stage->role != SL_SINK || !(stage->flags & SL_HAS_STATE) || found < 0 ||
+			strcmp(stage->impl, next->stages[found].impl) != 0)
+			continue;
+		what = other_meaning(stage, &next->stages[found]);
+		if (what)
+			return err_set(err, -ENOTSUP,
+				"`%s` of `%.*s` cannot change, for what the stage knows was made "
+				"with it: give the stage another name, and it begins anew",
+				what, (int)strcspn(stage->name, "~"), stage->name);
+	}
+	return 0;
+}
+
 static int read_again(struct supervisor *s, struct graph **ret_graph, struct err *err)
 {
 	const struct graph *now = s->plan->graph;
@@ -68,6 +119,8 @@ static int read_again(struct supervisor *s, struct graph **ret_graph, struct err
 			next.graph->name, now->name);
 	else if (graph_is_same(next.graph, now))
 		r = err_set(err, -EALREADY, "nothing has changed");
+	else
+		r = check_meaning(now, next.graph, err);
 	if (r < 0)
 		graph_free(next.graph);
 	else

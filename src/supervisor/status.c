@@ -79,20 +79,36 @@ double status_age(const struct status *status, const struct supervisor_child *ch
 		       : 0;
 }
 
-static const struct page *page_of(const struct status *status, int stage)
+static const struct page *page_of(const struct status *status, uint32_t stage, uint32_t instance)
 {
 	for (uint32_t i = 0; i < status->child_count; i++)
-		if ((int)status->children[i].stage == stage)
+		if (status->children[i].stage == stage && status->children[i].instance == instance)
 			return status->children[i].page;
 	return NULL;
 }
 
-bool status_fill(const struct status *status, uint32_t stage, struct fill *ret)
+bool status_fill_one(
+	const struct status *status, uint32_t stage, uint32_t instance, struct fill *ret)
 {
 	int out = graph_find_out(status->graph, stage);
 
-	return out >= 0 && fill_of(status->graph, stage, page_of(status, (int)stage),
-				   page_of(status, out), ret);
+	return out >= 0 && fill_of(status->graph, stage, page_of(status, stage, instance),
+				   page_of(status, (uint32_t)out, instance), ret);
+}
+
+bool status_fill(const struct status *status, uint32_t stage, struct fill *ret)
+{
+	struct fill all, one;
+
+	if (!status_fill_one(status, stage, 0, &all))
+		return false;
+	for (uint32_t i = 1; i < status->graph->stages[stage].processes; i++) {
+		if (!status_fill_one(status, stage, i, &one))
+			return false;
+		fill_add(&all, &one);
+	}
+	*ret = all;
+	return true;
 }
 
 const char *status_unit(const struct supervisor_child *child)

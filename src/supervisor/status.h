@@ -47,6 +47,9 @@ double status_age(const struct status *status, const struct supervisor_child *ch
 int64_t status_lag(const struct supervisor_child *child);
 /* How full the store is that begins with that stage; false: none does. */
 bool status_fill(const struct status *status, uint32_t stage, struct fill *ret);
+/* Of one of its processes. */
+bool status_fill_one(
+	const struct status *status, uint32_t stage, uint32_t instance, struct fill *ret);
 /* "bytes" or "records" */
 const char *status_unit(const struct supervisor_child *child);
 /* Seconds, to the millisecond. */

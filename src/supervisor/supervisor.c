@@ -500,10 +500,12 @@ uint32_t supervisor_child_count(const struct supervisor *supervisor)
 	return supervisor->child_count;
 }
 
-static const struct page *find_page(const struct supervisor *supervisor, int stage)
+static const struct page *find_page(
+	const struct supervisor *supervisor, uint32_t stage, uint32_t instance)
 {
 	for (uint32_t i = 0; i < supervisor->child_count; i++)
-		if ((int)supervisor->children[i].stage == stage)
+		if (supervisor->children[i].stage == stage &&
+			supervisor->children[i].instance == instance)
 			return supervisor->children[i].page;
 	return NULL;
 }
@@ -513,8 +515,20 @@ bool supervisor_fill(const struct supervisor *supervisor, uint32_t in, struct fi
 	const struct graph *graph = supervisor->plan->graph;
 	int out = graph_find_out(graph, in);
 
-	return out >= 0 &&
-	       fill_of(graph, in, find_page(supervisor, (int)in), find_page(supervisor, out), ret);
+	struct fill all = { .records = 0 }, one;
+
+	for (uint32_t i = 0; out >= 0 && i < graph->stages[in].processes; i++) {
+		if (!fill_of(graph, in, find_page(supervisor, in, i),
+			    find_page(supervisor, (uint32_t)out, i), &one))
+			return false;
+		if (i == 0)
+			all = one;
+		else
+			fill_add(&all, &one);
+	}
+	if (out >= 0)
+		*ret = all;
+	return out >= 0;
 }
 
 struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i)

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -15,6 +16,11 @@
 #define APPLICATION_ID 0x736c7563 /* "sluc" */
 #define TEXT(x) TEXT_(x)
 #define TEXT_(x) #x
+
+/* See keep.h. */
+#define STATE_TABLE                                                                                \
+	"CREATE TABLE IF NOT EXISTS state (n INTEGER PRIMARY KEY, hash INTEGER NOT NULL,"          \
+	" bytes BLOB NOT NULL);"
 
 /* Large pages for large batches, and not so large that a small one costs much. */
 static const char new_store[] =
@@ -33,7 +39,7 @@ static const char new_store[] =
 	" PRIMARY KEY (run, origin, path, start)) WITHOUT ROWID;"
 	"CREATE TABLE floors (run INTEGER NOT NULL, origin INTEGER NOT NULL, floor INTEGER NOT "
 	"NULL,"
-	" PRIMARY KEY (run, origin)) WITHOUT ROWID;"
+	" PRIMARY KEY (run, origin)) WITHOUT ROWID;" STATE_TABLE
 	"INSERT INTO store (id, number, series) VALUES (1, random(), 0);"
 	"PRAGMA application_id = " TEXT(APPLICATION_ID) "; PRAGMA user_version = " TEXT(
 		VERSION) ";"
@@ -275,8 +281,9 @@ static int empty(struct sl_context *ctx, struct store *store)
 	if (r == 0)
 		r = spill_ask(ctx, store, "SELECT next - settled FROM store", &left, 1);
 	if (r == 0)
-		r = spill_run(
-			ctx, store, "DELETE FROM batches; DELETE FROM names; DELETE FROM floors");
+		r = spill_run(ctx, store,
+			"DELETE FROM batches; DELETE FROM names; DELETE FROM floors;" STATE_TABLE
+			"DELETE FROM state");
 	if (r == 0)
 		r = spill_set(ctx, store,
 			"UPDATE store SET number = random(), series = ?1, next = 0, settled = 0,"
@@ -336,11 +343,15 @@ static int open_locked(struct sl_context *ctx, struct store *store)
 
 int spill_name(struct sl_context *ctx, const struct spill *options, struct store *store)
 {
+	char number[16] = "";
+
 	*store = (struct store){
 		.lock = -1, .run = sl_run(ctx), .series = sl_series(ctx), .term = sl_term(ctx)
 	};
-	if (snprintf(store->path, sizeof(store->path), "%s/%s", sl_state(ctx), options->store) >=
-		PATH_MAX)
+	if (sl_process(ctx) > 0)
+		(void)snprintf(number, sizeof(number), ".%u", sl_process(ctx));
+	if (snprintf(store->path, sizeof(store->path), "%s/%.*s%s.db", sl_state(ctx),
+		    (int)strlen(options->store) - 3, options->store, number) >= PATH_MAX)
 		return sl_error(ctx, -ENAMETOOLONG, "%s: the path is too long", sl_state(ctx));
 	(void)snprintf(store->lock_path, sizeof(store->lock_path), "%s.lock", store->path);
 	(void)snprintf(store->wal_path, sizeof(store->wal_path), "%s-wal", store->path);

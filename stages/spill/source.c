@@ -45,6 +45,7 @@ struct worker {
 	uint64_t bound; /* of this cut: see sl_bound; 0: none */
 	int watch;      /* inotify; -1: look now and then */
 	bool is_new;
+	bool has_tags; /* see struct spill */
 	bool has_rows; /* that may be deleted one day */
 	int64_t tidied, shrunk;
 };
@@ -75,6 +76,7 @@ static int spill_start(struct sl_context *ctx, void *shared, void *worker)
 
 	w->watch = -1;
 	w->is_new = true;
+	w->has_tags = ((const struct spill *)shared)->has_tags;
 	w->has_rows = true;
 	if (r == 0)
 		r = spill_prepare(ctx, &w->store,
@@ -207,13 +209,23 @@ static int find_row(struct sl_context *ctx, struct worker *w)
 	return r;
 }
 
+static size_t cut_size(const struct worker *w, const struct sl_cut *cut)
+{
+	return cut->out->size + (w->has_tags ? cut->outs[1]->size : 0);
+}
+
+static uint32_t cut_count(const struct worker *w, const struct sl_cut *cut)
+{
+	return cut->out->count + (w->has_tags ? cut->outs[1]->count : 0);
+}
+
 /* How many records of the row, and bytes: at least one. */
 static uint32_t measure(
 	const struct worker *w, const struct sl_cut *cut, uint32_t most, size_t *ret_size)
 {
 	const struct row *row = &w->row;
 	const char *begin = row->data + row->at, *at = begin;
-	size_t fits = cut->size_max - cut->out->size;
+	size_t fits = cut->size_max - cut_size(w, cut);
 	uint32_t count = 0;
 
 	if (most >= row->left && row->size - row->at <= fits) {
@@ -228,18 +240,47 @@ static uint32_t measure(
 	return count;
 }
 
-static int copy(struct worker *w, struct sl_cut *cut, uint32_t most)
+/* As they are. */
+static int copy_all(const struct worker *w, struct sl_writer *out, uint32_t count, size_t size)
 {
-	size_t size;
-	uint32_t count = measure(w, cut, most, &size);
-	char *to = sl_writer_reserve(cut->out, size);
+	char *to = sl_writer_reserve(out, size);
 
 	if (!to)
 		return -ENOMEM;
 	memcpy(to, w->row.data + w->row.at, size);
-	cut->out->size += size;
-	cut->out->mark = cut->out->size;
-	cut->out->count += count;
+	out->size += size;
+	out->mark = out->size;
+	out->count += count;
+	return 0;
+}
+
+/* Each to the output where it belongs. */
+static int share_out(const struct worker *w, struct sl_cut *cut, uint32_t count)
+{
+	const char *at = w->row.data + w->row.at;
+	int r = 0;
+
+	for (uint32_t i = 0; i < count && r == 0; i++) {
+		bool is_second = mp_typeof(*at) == MP_ARRAY;
+		const char *begin = at;
+
+		mp_next(&at);
+		begin += is_second;
+		sl_put_value(
+			cut->outs[is_second], (struct sl_value){ begin, (size_t)(at - begin) });
+		r = sl_record_done(cut->outs[is_second]);
+	}
+	return r;
+}
+
+static int copy(struct worker *w, struct sl_cut *cut, uint32_t most)
+{
+	size_t size;
+	uint32_t count = measure(w, cut, most, &size);
+	int r = w->has_tags ? share_out(w, cut, count) : copy_all(w, cut->out, count, size);
+
+	if (r < 0)
+		return r;
 	w->row.at += size;
 	w->row.first += count;
 	w->row.left -= count;
@@ -250,7 +291,7 @@ static int copy(struct worker *w, struct sl_cut *cut, uint32_t most)
 /* As many as the cut may still take. */
 static uint32_t wanted(const struct worker *w, const struct sl_cut *cut)
 {
-	uint64_t most = cut->want - cut->out->count;
+	uint64_t most = cut->want - cut_count(w, cut);
 
 	if (cut->until > w->position && cut->until - w->position < most)
 		most = cut->until - w->position;
@@ -260,7 +301,7 @@ static uint32_t wanted(const struct worker *w, const struct sl_cut *cut)
 		most = w->bound - w->position;
 	else if (w->bound > 0 && w->bound <= w->position)
 		most = 0;
-	return cut->out->size < cut->size_max ? (uint32_t)most : 0;
+	return cut_size(w, cut) < cut->size_max ? (uint32_t)most : 0;
 }
 
 /* All that is there and fits. */
@@ -331,7 +372,7 @@ static int produce(struct sl_context *ctx, struct worker *w, struct sl_cut *cut)
 		bool must_have = w->state.next > w->position;
 
 		r = fill(ctx, w, cut);
-		if (r < 0 || cut->out->count > 0)
+		if (r < 0 || cut_count(w, cut) > 0)
 			return r < 0 ? r : SL_MORE;
 		if (must_have && !cut->until)
 			return spill_damaged(ctx, &w->store, "batches are missing");
@@ -363,7 +404,7 @@ static int spill_produce(struct sl_context *ctx, void *shared, void *worker, str
 	cut->end = w->position;
 	if (r == 0)
 		r = produce(ctx, w, cut);
-	if (r >= 0 && cut->out->count > 0)
+	if (r >= 0 && cut_count(w, cut) > 0)
 		w->has_rows = true;
 	return r == -ENOSPC ? sl_error(ctx, r, "%s: the disk is full", w->store.path) : r;
 }

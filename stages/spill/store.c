@@ -211,6 +211,7 @@ const struct sl_option spill_options[] = {
 	{ SL_OPTION("store", STRING, struct spill, store), .required = true },
 	{ SL_OPTION("max", SIZE, struct spill, max), .required = true },
 	{ SL_OPTION("drops", BOOL, struct spill, drops), .required = true },
+	{ SL_OPTION("tags", BOOL, struct spill, has_tags) },
 	{ 0 },
 };
 /* clang-format on */

@@ -24,9 +24,11 @@
 
 /* The options of both; the table is store_options. */
 struct spill {
-	const char *store; /* name of the file */
+	const char *
+		store; /* name of the file, NAME.db; of another process than the first NAME.NUMBER.db */
 	uint64_t max;
 	bool drops;
+	bool has_tags; /* a record for the source's second output is the one member of an array; no other is an array */
 };
 extern const struct sl_option spill_options[];
 

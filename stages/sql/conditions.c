@@ -225,7 +225,7 @@ static void reject(struct conditions *c, const char *reason)
 /* Has a condition given what is neither true nor false? Then the record is rejected. */
 static bool reject_odd(struct conditions *c)
 {
-	for (uint32_t i = 0; i < c->count && !c->is_first && !c->is_values; i++) {
+	for (uint32_t i = 0; i < c->count && !c->is_first && !c->is_values && !c->takes_any; i++) {
 		char reason[256];
 
 		if (!is_odd(sqlite3_column_type(c->stmt, (int)i)))

@@ -20,6 +20,7 @@ struct conditions {
 	const char *option;       /* whose value they are, for messages */
 	const char *const *names; /* NULL: there is one, and it has none */
 	uint32_t count;
+	bool takes_any; /* a value of any type is right; it is read from `stmt`, its column */
 	bool is_first; /* only the first that is true counts, and those behind it are not looked at */
 	bool is_values; /* not conditions */
 	struct values values;

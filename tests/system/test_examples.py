@@ -127,6 +127,23 @@ def test_syslog(place):
     assert all(r["app"] == "demo" and r["timestamp"] for r in records)
 
 
+def test_log_minutes(place):
+    minutes = {}
+    with open(place.path / "app.log", "w") as file:
+        for n in range(3000):
+            at, level = f"2026-03-01T12:{n // 60:02}:{n % 60:02}Z", ("info", "warning", "error")[n % 7 % 3]
+            say = minutes.setdefault((at[:16], level), [0, None])
+            say[0] += 1
+            say[1] = f"message {n % 50}"
+            # The same line may be sent twice.
+            for _ in range(1 + (n % 5 == 0)):
+                file.write(f"{at} web-{n % 3} {level} message {n % 50}\n")
+    run_example(place, "log-minutes")
+    found = [json.loads(line) for line in open(place.path / "minutes.ndjson")]
+    assert {(r["window_start"][:16], r["level"]): [r["lines"], r["last"]] for r in found} == minutes
+    assert len(found) == len(minutes)
+
+
 def test_every_example_has_a_test():
     tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
     for path in EXAMPLES.glob("*.conf"):
