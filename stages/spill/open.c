@@ -272,11 +272,11 @@ static int check(struct sl_context *ctx, struct store *store)
 	return r;
 }
 
-/* What another series has left. */
+/* What another series has left. Behind the store a sink may keep what it has from the first moment on: so a power cut must not take the new number. */
 static int empty(struct sl_context *ctx, struct store *store)
 {
 	uint64_t left = 0;
-	int r = spill_run(ctx, store, "BEGIN IMMEDIATE");
+	int r = spill_run(ctx, store, "PRAGMA synchronous = FULL; BEGIN IMMEDIATE");
 
 	if (r == 0)
 		r = spill_ask(ctx, store, "SELECT next - settled FROM store", &left, 1);
@@ -290,7 +290,7 @@ static int empty(struct sl_context *ctx, struct store *store)
 			" bytes = 0, gone = 0, ended = 0, stopped = 0, through = 0",
 			store->series);
 	if (r == 0)
-		r = spill_run(ctx, store, "COMMIT");
+		r = spill_run(ctx, store, "COMMIT; PRAGMA synchronous = NORMAL");
 	if (r < 0)
 		spill_rollback(store);
 	else if (left > 0)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What survives a power cut: see power.py. The long form is bench/power.py."""
+import contextlib
 import gzip
 import random
 import sqlite3
@@ -89,6 +90,39 @@ def test_power_goes_right_after_the_file_got_its_name():
         (place.path / "go").touch()
         power.run_with_cuts(place, disk, 0, random.Random(1))
         assert [int(line[5:-2]) for line in open(place.path / "out.ndjson")] == list(range(30000))
+    finally:
+        place.close()
+        disk.close()
+
+
+def test_a_store_keeps_its_name_from_the_first_moment_on():
+    """No point was made, and a sink behind the store has kept something: it is not given that again under another name."""
+    disk = power.Disk()
+    place = power.Place(disk.folder / "place")
+    try:
+        place.path.mkdir()
+        (place.path / "in.ndjson").write_text("".join(f'{{"n":{n}}}\n' for n in range(20000)))
+        place.write("p.conf", """sync_interval = "0"; stages = {
+            read = { source = "file"; path = "in.ndjson"; rate = "10000/s"; };
+            save = { sink = "sqlite"; from = "read"; path = "out.db"; table = "t"; create = true; when_full = "spill"; }; };""")
+        power.os.sync()
+        process = power.start(place, disk)
+        wait_for(lambda: (place.path / "out.db-wal").exists() and (place.path / "out.db-wal").stat().st_size > 100_000, what="some rows")
+        for name in "out.db-wal", "out.db", ".":
+            folder = power.os.open(place.path / name, power.os.O_RDONLY)
+            power.os.fsync(folder)
+            power.os.close(folder)
+        disk.cut()
+        for pid in [*power.children(process.pid), process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                power.os.kill(pid, power.signal.SIGKILL)
+        process.wait()
+        disk.switch_off()
+        disk.switch_on()
+        power.run_with_cuts(place, disk, 0, random.Random(1))
+        database = sqlite3.connect(place.path / "out.db")
+        assert [row[0] for row in database.execute("SELECT n FROM t ORDER BY rowid")] == list(range(20000))
+        database.close()
     finally:
         place.close()
         disk.close()
