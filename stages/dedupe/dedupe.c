@@ -288,7 +288,7 @@ static int pass(struct worker *w, struct sl_value record, struct seen_key *key)
 /* SL_REJECTED, 0 or -ENOMEM. */
 static int take(struct sl_context *ctx, struct worker *w, struct sl_value record, int64_t now)
 {
-	struct sl_value fields[KEYS_MAX + 1];
+	struct sl_value fields[KEYS_MAX + 1] = { { 0 } };
 	struct seen_key key;
 	int r;
 
