@@ -67,6 +67,9 @@ static void put_stage(struct sl_writer *out, const struct graph_stage *stage)
 	sl_put_int(out, stage->restart_backoff_ns);
 	sl_put_int(out, stage->stall_timeout_ns);
 	sl_put_uint(out, stage->sandbox);
+	sl_put_uint(out, stage->memory_max);
+	sl_put_uint(out, stage->cpu_weight);
+	sl_put_uint(out, stage->tasks_max);
 	put_names(out, stage->ports, stage->port_count);
 	put_text_or_nil(out, stage->listen);
 	sl_put_value(out, stage->options);

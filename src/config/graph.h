@@ -64,6 +64,9 @@ struct graph_stage {
 	int64_t restart_backoff_ns; /* first wait; doubles up to 30 times itself */
 	int64_t stall_timeout_ns;   /* a worker in one call for longer is hung; 0: never */
 	bool sandbox;               /* what it does not need is taken from its processes */
+	uint64_t memory_max;        /* bytes of one process; 0: no limit */
+	uint32_t cpu_weight;        /* of one process, 1 to 10000; 0: as all that have none */
+	uint32_t tasks_max;         /* threads and programs of one process; 0: no limit */
 	const char *const *ports;   /* outputs; none for a sink */
 	uint32_t port_count;
 	const uint32_t *inputs; /* indexes of links that end here */

@@ -161,6 +161,9 @@ static void get_stage(struct reader *r, struct sl_value v, struct graph_stage *s
 	stage->restart_backoff_ns = (int64_t)get_uint(r, &c, 0, INT64_MAX / 30, "backoff");
 	stage->stall_timeout_ns = (int64_t)get_uint(r, &c, 0, INT64_MAX, "stall_timeout");
 	stage->sandbox = get_uint(r, &c, 0, 1, "sandbox");
+	stage->memory_max = get_uint(r, &c, 0, INT64_MAX, "memory_max");
+	stage->cpu_weight = (uint32_t)get_uint(r, &c, 0, 10000, "cpu_weight");
+	stage->tasks_max = (uint32_t)get_uint(r, &c, 0, INT32_MAX, "tasks_max");
 	stage->ports = get_names(r, &c, &stage->port_count, "ports");
 	stage->listen = get_text_or_nil(r, &c, "listen");
 	get_options(r, &c, &stage->options);

@@ -44,6 +44,13 @@ static void print_numbers(const struct graph_stage *stage, FILE *out)
 		(void)fprintf(out, ", holds at most %s",
 			units_print_size(stage->retain * stage->processes * stage->port_count, text,
 				sizeof(text)));
+	if (stage->memory_max > 0)
+		(void)fprintf(out, ", memory at most %s",
+			units_print_size(stage->memory_max, text, sizeof(text)));
+	if (stage->cpu_weight > 0)
+		(void)fprintf(out, ", cpu weight %u", stage->cpu_weight);
+	if (stage->tasks_max > 0)
+		(void)fprintf(out, ", at most %u threads and programs", stage->tasks_max);
 }
 
 static void print_outputs(

@@ -7,9 +7,9 @@
 #include "config/graph.h"
 
 /* Another layout, another version: a supervisor and a sluice-stage of different builds refuse each other. */
-#define GRAPH_VERSION 9
+#define GRAPH_VERSION 10
 #define GRAPH_FIELDS 8
-#define GRAPH_STAGE_FIELDS 29
+#define GRAPH_STAGE_FIELDS 32
 
 /* More than anyone draws, few enough that an absurd input costs nothing. */
 #define GRAPH_STAGES_MAX 1024

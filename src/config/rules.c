@@ -126,6 +126,44 @@ static void check_room(struct loader *loader, uint32_t i)
 			check_retain(loader, &loader->drafts[loader->links[k].upstream], draft);
 }
 
+static const char *print_mebibytes(uint64_t bytes, char *text, size_t size)
+{
+	(void)snprintf(text, size, "%lluMiB", (unsigned long long)((bytes + (1 << 20) - 1) >> 20));
+	return text;
+}
+
+#define STAGE_LEAST (UINT64_C(8) << 20) /* bytes that a process has without any record */
+#define STAGE_THREADS 8                 /* that it may have beside its workers */
+
+/* Below this it is killed for what it was told it may hold. */
+static void check_memory(struct loader *loader, const struct draft *draft)
+{
+	uint64_t held = draft->role == SL_SINK ? 0 : draft->common.retain * draft_port_count(draft);
+	char max[32], retain[32], needed[32];
+
+	if (draft->common.memory_max == 0 || draft->common.memory_max >= held + STAGE_LEAST)
+		return;
+	problems_warning(&loader->problems, draft_line(draft, "memory_max"),
+		"each process of `%s` may hold %s (`retain`), and its `memory_max` is %s: write "
+		"memory_max = \"%s\"; or more, or lower its `retain`",
+		draft->name, units_print_size(held, retain, sizeof(retain)),
+		units_print_size(draft->common.memory_max, max, sizeof(max)),
+		print_mebibytes(held + STAGE_LEAST, needed, sizeof(needed)));
+}
+
+/* A thread that cannot be made ends the process. */
+static void check_tasks(struct loader *loader, const struct draft *draft)
+{
+	int64_t least = draft->common.threads + STAGE_THREADS;
+
+	if (draft->common.tasks_max > 0 && draft->common.tasks_max < least)
+		problems_error(&loader->problems, draft_line(draft, "tasks_max"),
+			"a process of `%s` with `threads` = %d needs up to %d threads, and its "
+			"`tasks_max` is %d: write tasks_max = %d; or more",
+			draft->name, (int)draft->common.threads, (int)least,
+			(int)draft->common.tasks_max, (int)least);
+}
+
 /* Two sinks that write one file would destroy each other's work; of two sources at one address the second finds it taken. */
 static void check_targets(struct loader *loader, uint32_t i)
 {
@@ -255,6 +293,8 @@ void rules_check(struct loader *loader)
 		check_per_record(loader, draft);
 		check_partition(loader, draft);
 		check_room(loader, i);
+		check_memory(loader, draft);
+		check_tasks(loader, draft);
 		check_targets(loader, i);
 		check_intake(loader, draft);
 		check_spill_max(loader, draft);

@@ -71,6 +71,12 @@ const struct sl_option schema_common[] = {
 	  .help = "the most that the store of `when_full` or `intake` holds; absent: \"1GiB\", for when_full = \"drop\" \"16MiB\"" },
 	{ VALUE(sandbox, BOOL), .fallback = "true", .example = "false",
 	  .help = "what the stage does not need (network, programs, files, rights) is taken from its processes" },
+	{ VALUE(memory_max, SIZE), .example = "\"256MiB\"", .min = 8 << 20, .max = INT64_C(1) << 44,
+	  .help = "the memory of each process of the stage, with the programs that it runs; one that needs more is killed and started again, and a record that does it twice is given up; absent: no limit" },
+	{ VALUE(cpu_weight, INT), .example = "50", .min = 1, .max = 10000,
+	  .help = "each process's share of the processor where there is not enough for all: twice the weight, twice the share; the others have 100" },
+	{ VALUE(tasks_max, INT), .example = "64", .min = 16, .max = 1 << 22,
+	  .help = "how many threads and programs there may be in each process of the stage together; absent: no limit" },
 	{ .name = NULL },
 };
 

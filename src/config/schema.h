@@ -32,9 +32,12 @@ struct schema_values {
 	int64_t restart_within;
 	int64_t backoff;
 	int64_t stall_timeout;
-	int when_full;      /* enum schema_when_full */
-	int intake;         /* enum schema_intake */
-	uint64_t spill_max; /* bytes; 0: not said */
+	int when_full;       /* enum schema_when_full */
+	int intake;          /* enum schema_intake */
+	uint64_t spill_max;  /* bytes; 0: not said */
+	uint64_t memory_max; /* bytes; 0: no limit */
+	int64_t cpu_weight;  /* 0: not said */
+	int64_t tasks_max;   /* 0: no limit */
 	bool sandbox;
 };
 

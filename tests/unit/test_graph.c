@@ -35,7 +35,8 @@ static const struct graph_stage example_stages[] = {
 	{ .name = "read",  .impl = "file",  .role = SL_SOURCE, .line = 3, .listen = "tcp://127.0.0.1:1", .ports = out, .port_count = 1, NUMBERS },
 	{ .name = "split", .impl = "split", .role = SL_TRANSFORM, .line = 4, .ports = two, .port_count = 2,
 	  .module = "/usr/lib/split.so", .coroutines = 500, .rate_ns = 11, .timeout_ns = 12,
-	  .order = GRAPH_ORDER_ANY, .on_error = GRAPH_ON_ERROR_STOP, .flags = SL_ONE_PROCESS, NUMBERS },
+	  .order = GRAPH_ORDER_ANY, .on_error = GRAPH_ON_ERROR_STOP, .flags = SL_ONE_PROCESS,
+	  .memory_max = UINT64_C(5) << 32, .cpu_weight = 50, .tasks_max = 32, NUMBERS },
 	{ .name = "save",  .impl = "file",  .role = SL_SINK, .line = 5, .partition = fields, .partition_count = 2, NUMBERS },
 	{ .name = "junk",  .impl = "null",  .role = SL_SINK, .line = 6, NUMBERS },
 };
@@ -109,6 +110,8 @@ static void a_graph_comes_back_whole(void **state)
 		    split->restart_within_ns == 60);
 	assert_true(split->restart_backoff_ns == 7 && split->stall_timeout_ns == 9);
 	assert_int_equal(split->dead_max, 8);
+	assert_true(split->memory_max == UINT64_C(5) << 32 && split->cpu_weight == 50 &&
+		    split->tasks_max == 32);
 	assert_true(split->coroutines == 500 && split->stack_size == 65536 && split->retries == 5);
 	assert_true(split->rate_ns == 11 && split->timeout_ns == 12);
 	assert_int_equal(split->port_count, 2);
@@ -282,7 +285,8 @@ static void a_graph_can_be_read(void **state)
 		"         -> junk\n"
 		"\n"
 		"  split  transform split\n"
-		"         1 process, 1 thread, 500 coroutines, order any, holds at most 2 MiB\n"
+		"         1 process, 1 thread, 500 coroutines, order any, holds at most 2 MiB, "
+		"memory at most 20 GiB, cpu weight 50, at most 32 threads and programs\n"
 		"         good -> save\n"
 		"         bad -> junk\n"
 		"\n"

@@ -199,7 +199,8 @@ static void a_config_becomes_a_graph(void **state)
 		"  work = { transform = \"split\"; from = \"read\"; threads = 3; queue = 9; retain "
 		"= \"1MiB\";\n"
 		"           on_error = \"stop\"; partition = \"id\"; processes = 4; restart = 0;\n"
-		"           restart_within = \"2m\"; backoff = \"1s\"; stall_timeout = \"0\"; };\n"
+		"           restart_within = \"2m\"; backoff = \"1s\"; stall_timeout = \"0\";\n"
+		"           memory_max = \"10MiB\"; cpu_weight = 200; tasks_max = 100; };\n"
 		"  more = { source = \"numbers\"; size = 512; };\n"
 		"  read = { source = \"numbers\"; count = 100; size = \"64KiB\"; };\n"
 		"};\n");
@@ -226,6 +227,10 @@ static void a_config_becomes_a_graph(void **state)
 	assert_string_equal(work->partition[0], "id");
 	assert_true(work->restart_max == 0 && work->restart_within_ns == 120 * NSEC_PER_SEC);
 	assert_true(work->restart_backoff_ns == NSEC_PER_SEC && work->stall_timeout_ns == 0);
+	assert_true(
+		work->memory_max == 10 << 20 && work->cpu_weight == 200 && work->tasks_max == 100);
+	assert_true(graph->stages[0].memory_max == 0 && graph->stages[0].cpu_weight == 0 &&
+		    graph->stages[0].tasks_max == 0);
 	assert_int_equal(work->port_count, 2);
 	assert_int_equal(work->output_count, 2);
 	assert_int_equal(graph->stages[3].input_count, 2);

@@ -255,7 +255,7 @@ static void common_rows_fit_their_roles(void **state)
 	assert_false(schema_common_fits(schema_find(schema_common, "retain"), SL_SINK));
 	assert_true(schema_common_fits(schema_find(schema_common, "partition"), SL_SINK));
 	assert_true(schema_common_fits(schema_find(schema_common, "coroutines"), SL_TRANSFORM));
-	assert_null(schema_find(schema_common, "memory_max"));
+	assert_true(schema_common_fits(schema_find(schema_common, "memory_max"), SL_SOURCE));
 	for (const struct sl_option *option = schema_common; option->name; option++)
 		assert_true(option->help && option->example);
 }
