@@ -15,6 +15,7 @@ UNIT_TESTS = \
 	tests/unit/test_decoder \
 	tests/unit/test_frame \
 	tests/unit/test_group \
+	tests/unit/test_groups \
 	tests/unit/test_io \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
@@ -120,6 +121,8 @@ tests_unit_test_cancel_SOURCES = tests/unit/test_cancel.c tests/unit/tasks.h
 tests_unit_test_cancel_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_group_SOURCES = tests/unit/test_group.c tests/unit/tasks.h
 tests_unit_test_group_LDADD = $(TASK_TEST_LIBS)
+tests_unit_test_groups_SOURCES = tests/unit/test_groups.c
+tests_unit_test_groups_LDADD = libsupervisor.a libbase.a $(CMOCKA_LIBS)
 tests_unit_test_io_SOURCES = tests/unit/test_io.c tests/unit/tasks.h
 tests_unit_test_io_LDADD = $(TASK_TEST_LIBS)
 tests_unit_test_sync_SOURCES = tests/unit/test_sync.c tests/unit/tasks.h
@@ -178,4 +181,10 @@ fuzz: all
 # The model of the link, larger than runtests has it.
 model:
 	$(srcdir)/tests/model/run --large
-.PHONY: fuzz model
+# What this machine's kernel cannot show, in a virtual machine.
+check-vm: all
+	$(srcdir)/tests/vm/run $(builddir)
+clean-local:
+	rm -rf vm
+EXTRA_DIST += tests/vm/run tests/vm/vm tests/vm/init
+.PHONY: fuzz model check-vm

@@ -50,6 +50,7 @@ enum log_event {
 	LOG_EVENT_SAFE,       /* not any more */
 	LOG_EVENT_STUCK,      /* it stands, and cannot help itself */
 	LOG_EVENT_MORE,       /* lines that were left out */
+	LOG_EVENT_NO_MEMORY,  /* a process was killed for want of memory */
 	LOG_EVENTS,
 };
 

@@ -105,6 +105,25 @@ static void print_source(const json_t *instance)
 	(void)printf("\n");
 }
 
+/* "vat.0: 45 MiB of memory, 60 MiB at most, of memory_max = 64 MiB" */
+static void print_memory(const json_t *stage, const json_t *instance)
+{
+	const json_t *group = json_object_get(instance, "group");
+	char memory[32], peak[32], max[32];
+
+	(void)stage;
+	if (!json_is_integer(json_object_get(group, "memory_max_bytes")))
+		return;
+	(void)printf("%s: %s of memory", reply_text(instance, "name"),
+		units_print_size(reply_number(group, "memory_bytes"), memory, sizeof(memory)));
+	if (json_is_integer(json_object_get(group, "memory_peak_bytes")))
+		(void)printf(
+			", %s at most", units_print_size(reply_number(group, "memory_peak_bytes"),
+						peak, sizeof(peak)));
+	(void)printf(", of memory_max = %s\n",
+		units_print_size(reply_number(group, "memory_max_bytes"), max, sizeof(max)));
+}
+
 typedef void instance_fn(const json_t *stage, const json_t *instance);
 
 static void each_instance(const json_t *status, instance_fn *call)
@@ -163,6 +182,7 @@ static void print_status(const json_t *status)
 	each_instance(status, print_instance);
 	(void)printf("\n");
 	each_instance(status, print_if_source);
+	each_instance(status, print_memory);
 	print_stores(json_object_get(status, "stages"));
 }
 

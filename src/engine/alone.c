@@ -38,6 +38,7 @@ static int64_t give_part(
 	quarantine_note(callback);
 	(void)page_add(worker->slot->calls, 1);
 	consumed = give(worker, in);
+	quarantine_note_end(callback, consumed);
 	quarantine_note_none(callback);
 	callback->part = NULL;
 	callback->places = NULL;

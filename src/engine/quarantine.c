@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/units.h"
+
 #define STATE_MASK ((1u << PAGE_SUSPECT_BITS) - 1)
 
 /* --- the cells ---------------------------------------------------------------------------------- */
@@ -135,11 +137,15 @@ bool quarantine_suspects(const struct quarantine *quarantine, uint32_t index)
 void quarantine_reject(
 	struct callback *callback, const struct quarantine_record *poison, struct sl_value record)
 {
-	char reason[128];
+	char reason[128], max[32];
 
 	if (poison->cause == PAGE_CAUSE_HUNG)
 		(void)snprintf(
 			reason, sizeof(reason), "hung its process for longer than stall_timeout");
+	else if (poison->cause == PAGE_CAUSE_NO_MEMORY)
+		(void)snprintf(reason, sizeof(reason),
+			"killed its process: out of memory (memory_max = %s)",
+			units_print_size(callback->host->stage->memory_max, max, sizeof(max)));
 	else
 		(void)snprintf(reason, sizeof(reason), "killed its process: signal %u (%s)",
 			poison->cause, strsignal((int)poison->cause));
@@ -165,6 +171,23 @@ void quarantine_note(const struct callback *callback)
 		page_set(work->path, id->path);
 	}
 	quarantine_note_record(callback);
+}
+
+void quarantine_note_end(const struct callback *callback, int64_t r)
+{
+	struct page_work *culprit = &callback->host->page->culprit;
+	const struct batch_id *id;
+
+	if (r != -ENOMEM || callback->host->stage->memory_max == 0 || !callback->batch ||
+		callback->kind == PAGE_WORK_NONE || page_get(culprit->kind) != PAGE_WORK_NONE)
+		return;
+	id = &callback->batch->head.id;
+	page_set(culprit->index, callback->index);
+	page_set(culprit->run, id->run);
+	page_set(culprit->origin, id->origin);
+	page_set(culprit->start, id->start);
+	page_set(culprit->path, id->path);
+	page_set(culprit->kind, callback->kind);
 }
 
 void quarantine_note_none(struct callback *callback)

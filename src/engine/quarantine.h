@@ -15,7 +15,7 @@
 
 struct quarantine_record {
 	uint32_t index;
-	uint32_t cause; /* PAGE_CAUSE_HUNG or the signal */
+	uint32_t cause; /* PAGE_CAUSE_HUNG, _NO_MEMORY, or the signal */
 	bool is_poison; /* else suspected */
 };
 
@@ -54,7 +54,9 @@ static inline void quarantine_note_record(const struct callback *callback)
 	page_set(callback->slot->work.index, callback->index);
 	page_set(callback->slot->work.kind, callback->kind);
 }
-/* The stage has returned. */
+/* The stage has returned `r`. Had it no memory for what it was given, and may its process not have more: that is what the process will end of. */
+void quarantine_note_end(const struct callback *callback, int64_t r);
+/* It is given nothing now. */
 void quarantine_note_none(struct callback *callback);
 
 #endif

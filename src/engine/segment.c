@@ -78,8 +78,10 @@ int segment_run(struct host *host, struct segment *segment, struct sl_context *c
 			host, ctx, worker, segment, sl_batch_record(batch, callback->index));
 		task_check_left_by(ctx, "transform");
 	}
-	if (r < 0)
+	if (r < 0) {
+		quarantine_note_end(callback, r);
 		return r;
+	}
 	segment->count++;
 	segment->consumed += r == 0;
 	segment->dead += callback->dead - dead;

@@ -514,6 +514,7 @@ static int run_job(struct worker *worker, struct job *job)
 	r = run_role(worker, job);
 	task_check_left_by(&worker->callback.context, "a callback");
 	slot_leave(worker);
+	quarantine_note_end(&worker->callback, r);
 	quarantine_note_none(&worker->callback);
 	job->dead = worker->callback.dead;
 	job->work_ns = clock_now() - begin;

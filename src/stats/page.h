@@ -107,6 +107,7 @@ enum page_suspect_state {
 #define PAGE_SUSPECTS_MAX 1024
 #define PAGE_ANY_RECORD UINT32_MAX
 #define PAGE_CAUSE_HUNG 0 /* others: the signal */
+#define PAGE_CAUSE_NO_MEMORY 1000
 
 struct page_suspect {
 	_Atomic uint64_t state;

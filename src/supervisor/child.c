@@ -9,11 +9,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "supervisor/supervisor_room.h"
 
 int child_init(
 	struct child *child, struct supervisor *supervisor, uint32_t stage, uint32_t instance)
@@ -28,6 +30,7 @@ int child_init(
 		.errors = -1,
 		.page_fd = -1,
 	};
+	group_init(&child->group);
 	(void)snprintf(child->name, sizeof(child->name), "%s.%u",
 		supervisor_graph(supervisor)->stages[stage].name, instance);
 	r = page_create();
@@ -57,6 +60,7 @@ void child_fini(struct child *child)
 {
 	child_release(child);
 	child->timer = sd_event_source_unref(child->timer);
+	group_remove(&child->supervisor->groups, child->name, &child->group);
 	page_unmap(child->page);
 	free(child->tally);
 	if (child->page_fd >= 0)
@@ -81,6 +85,30 @@ static void keep_or_null(bool keep, int fd)
 		(void)dup2(null, fd);
 }
 
+static __attribute__((noreturn)) void refuse(int errors, const char *text)
+{
+	(void)!write(errors, text, strlen(text));
+	_exit(127);
+}
+
+/* Nothing of the stage may run before its limits hold. */
+static void set_limits(const struct child *child, int errors)
+{
+	struct rlimit data;
+
+	if (child->group.enter >= 0 && write(child->group.enter, "0", 1) < 0)
+		refuse(errors, "<3>cannot enter its cgroup\n");
+	if (child->data_max == 0)
+		return;
+	if (getrlimit(RLIMIT_DATA, &data) < 0)
+		refuse(errors, "<3>cannot ask for its limit RLIMIT_DATA\n");
+	if (data.rlim_max > child->data_max)
+		data.rlim_max = child->data_max;
+	data.rlim_cur = data.rlim_max;
+	if (setrlimit(RLIMIT_DATA, &data) < 0)
+		refuse(errors, "<3>cannot set its limit RLIMIT_DATA (memory_max)\n");
+}
+
 /* In the child, between fork and exec: async-signal-safe calls only. */
 static void become(const struct child *child, enum sl_role role, struct ends ends, pid_t parent)
 {
@@ -91,6 +119,7 @@ static void become(const struct child *child, enum sl_role role, struct ends end
 	/* Nobody may outlive the supervisor, not even if it dies before this line. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != parent)
 		_exit(127);
+	set_limits(child, ends.errors);
 	(void)strncpy(name, child->name, sizeof(name) - 1);
 	name[sizeof(name) - 1] = '\0';
 	(void)signal(SIGINT, SIG_IGN);

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "base/word.h"
+#include "supervisor/group.h"
 #include "supervisor/supervisor.h"
 
 struct child {
@@ -26,6 +27,8 @@ struct child {
 	int errors;      /* the read end of its stderr; -1: none */
 	int page_fd;
 	struct page *page;
+	struct group group;
+	uint64_t data_max; /* RLIMIT_DATA of the next process; 0: none */
 	sd_event_source *exit_source, *words_source, *errors_source, *timer;
 	enum word_how how;       /* of DONE */
 	bool was_ready;          /* this process */

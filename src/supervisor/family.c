@@ -20,6 +20,8 @@
 #include "base/clock.h"
 #include "base/units.h"
 #include "link/tally.h"
+#include "supervisor/limits.h"
+#include "supervisor/starved.h"
 #include "supervisor/suspects.h"
 
 #define USEC_PER_NSEC 1000
@@ -99,6 +101,11 @@ static void family_spawn(struct child *child)
 
 	if (next < 0)
 		return;
+	child->data_max = limits_data(&s->groups, child_stage(child));
+	if (group_make(&s->groups, child->name, child_stage(child), &child->group, &err) < 0) {
+		supervisor_fail(s, "%s: %s", child->name, err.text);
+		return;
+	}
 	if (child_spawn(child, s->plan, fds, &s->resume, s->term, &err) < 0) {
 		supervisor_fail(s, "%s", err.text);
 		return;
@@ -180,7 +187,7 @@ static void wait_until(
 }
 
 /* Whom it is held against. Before anybody is told of the death, and is given again what the process had. */
-static enum suspects_verdict blame(struct child *child, const siginfo_t *info)
+static enum suspects_verdict blame(struct child *child, const siginfo_t *info, enum group_end end)
 {
 	struct supervisor *s = child->supervisor;
 	enum suspects_verdict verdict = SUSPECTS_NOBODY;
@@ -188,6 +195,9 @@ static enum suspects_verdict blame(struct child *child, const siginfo_t *info)
 	if (child->hung_at > 0 && child->hung_worker >= 0)
 		verdict = suspects_blame(
 			s->shared, child->stage, child->page, child->hung_worker, PAGE_CAUSE_HUNG);
+	else if (end == GROUP_AT_LIMIT || starved_has_no_more(child))
+		verdict = suspects_blame(
+			s->shared, child->stage, child->page, -1, PAGE_CAUSE_NO_MEMORY);
 	else if (child->hung_at == 0 && info->si_code != CLD_EXITED &&
 		 suspects_is_fault(info->si_status))
 		verdict = suspects_blame(
@@ -280,6 +290,7 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	struct child *child = user;
 	struct supervisor *s = child->supervisor;
 	enum suspects_verdict verdict;
+	enum group_end end;
 	bool is_clean;
 	char why[1200];
 
@@ -287,11 +298,13 @@ static int on_reaped(sd_event_source *source, const siginfo_t *info, void *user)
 	/* What it still said counts. */
 	hear_words(child);
 	child_end_errors(child, on_line);
-	verdict = blame(child, info);
+	end = starved_note(child, info);
+	verdict = blame(child, info, end);
 	is_clean = info->si_code == CLD_EXITED && info->si_status == 0 &&
 		   child_next(child->state, CHILD_EXIT) >= 0;
 	(void)describe_death(child, info, why, sizeof(why));
 	child_release(child);
+	group_remove(&s->groups, child->name, &child->group);
 	if (is_clean) {
 		child->state = child_next(child->state, CHILD_EXIT);
 		tell_neighbours(child, UPSTREAM | DOWNSTREAM, WORD_PEER_DONE);
@@ -581,6 +594,11 @@ void family_fini(struct supervisor *s)
 
 void family_start(struct supervisor *s)
 {
+	char text[LOG_LINE_MAX];
+
+	groups_enable(&s->groups, limits_want_cpu(s->plan->graph));
+	if (limits_explain(&s->groups, s->plan->graph, text, sizeof(text)))
+		supervisor_say(s, LOG_LEVEL_WARNING, NULL, "%s", text);
 	/* Downstream first: by the time a source is ready, who it feeds is on the way. */
 	for (uint32_t i = s->child_count; i > 0 && !s->is_failing; i--)
 		family_spawn(&s->children[i - 1]);

@@ -46,6 +46,7 @@ static const char *const ids[LOG_EVENTS] = {
 	[LOG_EVENT_SAFE]         = "c45ee49836674d43a076795cb83d2bd3",
 	[LOG_EVENT_STUCK]        = "dc68215156b94a6ab7f7ef52a2112d6b",
 	[LOG_EVENT_MORE]         = "a930d55d954540f3ae889fe46f2c7a8c",
+	[LOG_EVENT_NO_MEMORY]    = "9a2146f6c2e64fcdb351401c517f92f3",
 };
 /* clang-format on */
 

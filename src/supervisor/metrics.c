@@ -121,6 +121,27 @@ FILL(records, records)
 FILL(bytes, bytes)
 FILL(max, store.max)
 
+#define USE(field)                                                                                 \
+	static double get_##field(                                                                 \
+		const struct status *status, const struct supervisor_child *child)                 \
+	{                                                                                          \
+		const struct group_use *use = &status->uses[child - status->children];             \
+                                                                                                   \
+		return use->is_there && use->field != UINT64_MAX ? (double)use->field : NAN;       \
+	}
+USE(memory)
+USE(memory_peak)
+USE(memory_max)
+USE(kills)
+USE(tasks_max)
+
+static double get_threads(const struct status *status, const struct supervisor_child *child)
+{
+	const struct group_use *use = &status->uses[child - status->children];
+
+	return use->is_there && use->tasks != UINT64_MAX ? (double)use->tasks : NAN;
+}
+
 static double get_blocked(const struct supervisor_child *child, uint32_t i)
 {
 	return (double)page_get(child->page->blocked_ns[i]) / NSEC_PER_SEC;
@@ -159,6 +180,12 @@ static const struct metric metrics[] = {
 	{ "sluice_store_records",            "Records in the store that the stage writes into, not settled behind it.", .value = get_store_records },
 	{ "sluice_store_bytes",              "Bytes in that store.", .value = get_store_bytes },
 	{ "sluice_store_max_bytes",          "The most that it may hold: spill_max.", .value = get_store_max },
+	{ "sluice_memory_bytes",             "Memory of the process and its programs; only where it has a cgroup, as those that follow.", .value = get_memory },
+	{ "sluice_memory_peak_bytes",        "The most that it was since the process started.", .value = get_memory_peak },
+	{ "sluice_memory_max_bytes",         "The most that it may be: memory_max.", .value = get_memory_max },
+	{ "sluice_memory_kills",             "Processes that were killed for want of memory since the process started.", .value = get_kills },
+	{ "sluice_threads",                  "Threads and programs of the process.", .value = get_threads },
+	{ "sluice_threads_max",              "How many there may be: tasks_max.", .value = get_tasks_max },
 };
 /* clang-format on */
 

@@ -14,18 +14,21 @@
 
 /* --- status and metrics -------------------------------------------------------------------------- */
 
-/* Fills `status`; the children are to be freed. False: no memory. */
+/* Fills `status`; the children and what they use are to be freed. False: no memory. */
 static bool look(const struct control *control, struct status *status,
-	struct supervisor_child **ret_children)
+	struct supervisor_child **ret_children, struct group_use **ret_uses)
 {
 	const struct supervisor *supervisor = control->supervisor;
 	uint32_t count = supervisor_child_count(supervisor);
-	struct supervisor_child *children = calloc(count, sizeof(*children));
+	struct supervisor_child *children = *ret_children = calloc(count, sizeof(*children));
+	struct group_use *uses = *ret_uses = calloc(count, sizeof(*uses));
 
-	if (!children)
+	if (!children || !uses)
 		return false;
-	for (uint32_t i = 0; i < count; i++)
+	for (uint32_t i = 0; i < count; i++) {
 		children[i] = supervisor_child(supervisor, i);
+		uses[i] = supervisor_use(supervisor, i);
+	}
 	*status = (struct status){
 		.graph = supervisor_graph(supervisor),
 		.now = supervisor_now(supervisor),
@@ -34,18 +37,19 @@ static bool look(const struct control *control, struct status *status,
 		.at_ns = clock_now(),
 		.children = children,
 		.rates = control->rates,
+		.uses = uses,
 		.child_count = count,
 	};
-	*ret_children = children;
 	return true;
 }
 
 static enum MHD_Result answer_status(struct request *request)
 {
 	_cleanup_free_ struct supervisor_child *children = NULL;
+	_cleanup_free_ struct group_use *uses = NULL;
 	struct status status;
 
-	if (!look(request->control, &status, &children))
+	if (!look(request->control, &status, &children, &uses))
 		return MHD_NO;
 	return control_send_json(request, MHD_HTTP_OK, status_json(&status));
 }
@@ -53,11 +57,12 @@ static enum MHD_Result answer_status(struct request *request)
 static enum MHD_Result answer_metrics(struct request *request)
 {
 	_cleanup_free_ struct supervisor_child *children = NULL;
+	_cleanup_free_ struct group_use *uses = NULL;
 	struct status status;
 	size_t size = 0;
 	char *text;
 
-	if (!look(request->control, &status, &children))
+	if (!look(request->control, &status, &children, &uses))
 		return MHD_NO;
 	text = status_metrics(&status, &size);
 	return control_send_text(

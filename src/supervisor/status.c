@@ -260,6 +260,22 @@ static json_t *tell_source(const struct status *status, const struct supervisor_
 		"lag", number_or_null(status_lag(child)), "age", status_age(status, child));
 }
 
+static json_t *number_or_none(uint64_t value)
+{
+	return value == UINT64_MAX ? json_null() : json_integer(number(value));
+}
+
+static json_t *tell_group(const struct group_use *use)
+{
+	if (!use->is_there)
+		return json_null();
+	return json_pack("{s:o, s:o, s:o, s:I, s:o, s:o, s:o}", "memory_bytes",
+		number_or_none(use->memory), "memory_peak_bytes", number_or_none(use->memory_peak),
+		"memory_max_bytes", number_or_none(use->memory_max), "memory_kills",
+		number(use->kills), "tasks", number_or_none(use->tasks), "tasks_max",
+		number_or_none(use->tasks_max), "cpu_weight", number_or_none(use->cpu_weight));
+}
+
 static json_t *tell_instance(const struct status *status, uint32_t i)
 {
 	const struct supervisor_child *child = &status->children[i];
@@ -278,6 +294,7 @@ static json_t *tell_instance(const struct status *status, uint32_t i)
 		status_blocked[status_blocked_by(child)], "waits_for", waits_for(status, child),
 		"workers", tell_workers(stage, child->page));
 	(void)json_object_update_new(json, tell_sums(&sums));
+	(void)json_object_set_new(json, "group", tell_group(&status->uses[i]));
 	if (stage->role == SL_SOURCE)
 		(void)json_object_set_new(json, "source", tell_source(status, child));
 	return json;

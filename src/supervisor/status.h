@@ -22,6 +22,7 @@ struct status {
 	int64_t at_ns;                           /* monotonic: now */
 	const struct supervisor_child *children; /* in the order of the stages */
 	const struct rates *rates;               /* one per child */
+	const struct group_use *uses;            /* one per child */
 	uint32_t child_count;
 };
 

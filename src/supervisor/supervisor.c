@@ -16,6 +16,7 @@
 #include "base/units.h"
 #include "link/tally.h"
 #include "supervisor/audit.h"
+#include "supervisor/starved.h"
 #include "supervisor/suspects.h"
 #include "supervisor/watch.h"
 
@@ -140,6 +141,7 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *user)
 	struct supervisor *s = user;
 
 	watch_tick(s, clock_now());
+	starved_tick(s, clock_now());
 	for (uint32_t i = 0; i < s->child_count; i++)
 		watch_exit(&s->children[i]);
 	control_tick(s->control);
@@ -362,9 +364,12 @@ int supervisor_run(struct plan *plan, struct supervisor_start start,
 	s->view = *view;
 	s->graph_fd = -1;
 	s->shared_fd = -1;
+	s->groups.root = -1;
 	s->is_apart = start.mode == RESUME_APART;
 	s->started_ns = clock_now();
 	r = open_sockets(s, err);
+	if (r == 0)
+		groups_open(&s->groups);
 	if (r == 0)
 		r = begin_run(s, start, err);
 	if (r == 0)
@@ -405,6 +410,7 @@ void supervisor_free(struct supervisor *supervisor)
 		return;
 	points_stop(supervisor);
 	family_fini(supervisor);
+	groups_close(&supervisor->groups);
 	reload_fini(supervisor);
 	listeners_close(&supervisor->listeners);
 	control_close(supervisor->control, NULL);
@@ -543,4 +549,9 @@ struct supervisor_child supervisor_child(const struct supervisor *supervisor, ui
 		.restarts = child->restarts,
 		.page = child->page,
 	};
+}
+
+struct group_use supervisor_use(const struct supervisor *supervisor, uint32_t i)
+{
+	return group_use(&supervisor->children[i].group);
 }

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "stats/page.h"
 #include "supervisor/fill.h"
+#include "supervisor/group.h"
 #include "supervisor/plan.h"
 #include "supervisor/policy.h"
 #include "supervisor/resume.h"
@@ -111,6 +112,8 @@ bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i);
 const struct graph *supervisor_graph(const struct supervisor *supervisor);
 uint32_t supervisor_child_count(const struct supervisor *supervisor);
 struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i);
+/* What it uses of memory, threads and processor, read now. */
+struct group_use supervisor_use(const struct supervisor *supervisor, uint32_t i);
 /* How full the store is that begins with that stage; false: none does. */
 bool supervisor_fill(const struct supervisor *supervisor, uint32_t in, struct fill *ret);
 

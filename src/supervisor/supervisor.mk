@@ -8,7 +8,10 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/child.c src/supervisor/child.h \
 	src/supervisor/fill.c src/supervisor/fill.h \
 	src/supervisor/control.c src/supervisor/control.h src/supervisor/control_room.h \
+	src/supervisor/group.c src/supervisor/group.h \
+	src/supervisor/groups.c src/supervisor/groups.h \
 	src/supervisor/journal.c src/supervisor/journal.h \
+	src/supervisor/limits.c src/supervisor/limits.h \
 	src/supervisor/listeners.c src/supervisor/listeners.h \
 	src/supervisor/metrics.c \
 	src/supervisor/mhd.c src/supervisor/mhd.h \
@@ -20,6 +23,7 @@ libsupervisor_a_SOURCES = \
 	src/supervisor/resume.c src/supervisor/resume.h \
 	src/supervisor/rates.c src/supervisor/rates.h \
 	src/supervisor/routes.c \
+	src/supervisor/starved.c src/supervisor/starved.h \
 	src/supervisor/status.c src/supervisor/status.h \
 	src/supervisor/suspects.c src/supervisor/suspects.h \
 	src/supervisor/watch.c src/supervisor/watch.h \

@@ -10,6 +10,7 @@
 
 #include "supervisor/child.h"
 #include "supervisor/control.h"
+#include "supervisor/groups.h"
 #include "supervisor/listeners.h"
 #include "supervisor/points.h"
 #include "supervisor/reload.h"
@@ -25,6 +26,7 @@ struct supervisor {
 	int graph_fd;
 	int shared_fd; /* page_shared */
 	struct listeners listeners;
+	struct groups groups;
 	struct resume resume;
 	uint64_t term; /* see base/word.h */
 	struct page_shared *shared;

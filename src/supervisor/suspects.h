@@ -30,7 +30,8 @@ enum suspects_verdict {
 bool suspects_is_fault(int signal);
 
 /*
- * A process of the stage died. `worker`: the one that hung, and `cause` is PAGE_CAUSE_HUNG; or -1, and `cause` is the signal.
+ * A process of the stage died. `worker`: the one that hung, and `cause` is PAGE_CAUSE_HUNG; or -1, and `cause` is the signal,
+ * or PAGE_CAUSE_NO_MEMORY.
  * Must be called before any instance hears of the death.
  */
 enum suspects_verdict suspects_blame(struct page_shared *shared, uint32_t stage,

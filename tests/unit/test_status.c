@@ -28,6 +28,7 @@ struct example {
 	struct page *pages;
 	struct supervisor_child children[5];
 	struct rates rates[5];
+	struct group_use uses[5];
 	struct status status;
 };
 
@@ -70,7 +71,7 @@ static int set_up(void **state)
 	make_child(e, 4, 3, 0);
 	e->status = (struct status){ .graph = &e->graph, .pid = 99, .started_at = 1700000000 * NSEC_PER_SEC,
 		.now = { .state = SUPERVISOR_RUNNING, .run = 0xabc, .started_ns = 0 }, .at_ns = 5 * NSEC_PER_SEC / 2,
-		.children = e->children, .rates = e->rates, .child_count = 5 };
+		.children = e->children, .rates = e->rates, .uses = e->uses, .child_count = 5 };
 	*state = e;
 	return 0;
 }
@@ -279,6 +280,46 @@ static void metrics_are_lines_with_labels(void **state)
 /* --- audit -------------------------------------------------------------------------------------- */
 
 /* 10 records read; 8 to save, 1 to junk, 1 given up. */
+/* Only what has a group, and only what is known. */
+static void what_a_process_uses(void **state)
+{
+	struct example *e = *state;
+	json_t *status, *group;
+	size_t size;
+	char *text;
+
+	e->uses[1] = (struct group_use){ .is_there = true,
+		.memory = 1000,
+		.memory_peak = UINT64_MAX,
+		.memory_max = 4000,
+		.tasks = 5,
+		.tasks_max = UINT64_MAX,
+		.cpu_weight = 50,
+		.kills = 2 };
+	status = status_json(&e->status);
+	assert_true(json_is_null(json_object_get(instance_of(status, 0, 0), "group")));
+	assert_true(json_is_null(json_object_get(instance_of(status, 1, 1), "group")));
+	group = json_object_get(instance_of(status, 1, 0), "group");
+	assert_int_equal(json_integer_value(json_object_get(group, "memory_bytes")), 1000);
+	assert_int_equal(json_integer_value(json_object_get(group, "memory_max_bytes")), 4000);
+	assert_int_equal(json_integer_value(json_object_get(group, "memory_kills")), 2);
+	assert_int_equal(json_integer_value(json_object_get(group, "tasks")), 5);
+	assert_int_equal(json_integer_value(json_object_get(group, "cpu_weight")), 50);
+	assert_true(json_is_null(json_object_get(group, "memory_peak_bytes")));
+	assert_true(json_is_null(json_object_get(group, "tasks_max")));
+	json_decref(status);
+	text = status_metrics(&e->status, &size);
+	assert_non_null(text);
+	assert_non_null(strstr(text,
+		"\nsluice_memory_bytes{pipeline=\"orders\",stage=\"vat\",instance=\"0\"} 1000\n"));
+	assert_non_null(strstr(
+		text, "\nsluice_threads{pipeline=\"orders\",stage=\"vat\",instance=\"0\"} 5\n"));
+	assert_null(strstr(text, "\nsluice_memory_peak_bytes{"));
+	assert_null(strstr(
+		text, "\nsluice_memory_bytes{pipeline=\"orders\",stage=\"vat\",instance=\"1\""));
+	free(text);
+}
+
 static void fill_tally(const struct graph *graph, uint64_t *tally)
 {
 	tally[tally_sent(0)] = tally[tally_received(0)] = 10;
@@ -452,6 +493,7 @@ int main(void)
 		TEST(how_far_a_source_is),
 		TEST(texts_that_are_no_utf8),
 		TEST(metrics_are_lines_with_labels),
+		TEST(what_a_process_uses),
 		TEST(the_two_laws),
 		TEST(every_tally_counts_once),
 		TEST(a_last_tally_is_an_answer),

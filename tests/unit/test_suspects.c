@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* supervisor/suspects.h and engine/quarantine.h: what one writes into the shared page and the other reads there. */
+#include <errno.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -71,6 +72,40 @@ static struct quarantine *look(const struct world *world, const struct batch_id 
 
 	assert_int_equal(quarantine_look(&world->host, id, &quarantine), 0);
 	return quarantine;
+}
+
+/* Killed at its limit, nobody could say where it stood; or an error said so. */
+static void out_of_memory_is_a_reason(void **state)
+{
+	struct graph_stage stage = { .name = "eat", .memory_max = 64 << 20 };
+	struct world *world = *state;
+	struct sl_batch batch = { .head.id = first };
+	struct callback callback = {
+		.host = &world->host, .batch = &batch, .index = 5, .kind = PAGE_WORK_RECORD
+	};
+	struct quarantine *known;
+
+	world->host.stage = &stage;
+	world->host.page = &world->page;
+	work_on(&world->page.workers[2].work, &first, 5, PAGE_WORK_RECORD);
+	assert_int_equal(
+		suspects_blame(&world->shared, STAGE, &world->page, -1, PAGE_CAUSE_NO_MEMORY),
+		SUSPECTS_FOUND);
+	suspects_forget_work(&world->page);
+	quarantine_note_end(&callback, -EIO);
+	assert_int_equal(world->page.culprit.kind, PAGE_WORK_NONE);
+	callback.kind = PAGE_WORK_ALONE;
+	quarantine_note_end(&callback, -ENOMEM);
+	assert_int_equal(
+		suspects_blame(&world->shared, STAGE, &world->page, -1, PAGE_CAUSE_NO_MEMORY),
+		SUSPECTS_NAMED);
+	known = look(world, &first);
+	assert_int_equal(quarantine_poison(known, 5)->cause, PAGE_CAUSE_NO_MEMORY);
+	free(known);
+	suspects_forget_work(&world->page);
+	stage.memory_max = 0;
+	quarantine_note_end(&callback, -ENOMEM);
+	assert_int_equal(world->page.culprit.kind, PAGE_WORK_NONE);
 }
 
 static void two_deaths_name_a_record(void **state)
@@ -248,6 +283,7 @@ static void suspects_are_bounded_and_old_poison_gives_way(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(out_of_memory_is_a_reason, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(two_deaths_name_a_record, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(
 			another_stage_knows_nothing_of_it, set_up, tear_down),
