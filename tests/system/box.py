@@ -11,7 +11,9 @@ import pytest
 
 from conftest import BUILD, ROOT, SANITIZED, wait_for
 
-SDBOX = ROOT / "tests/system/sdbox"
+# A box is made of namespaces, or, where $SLUICE_VM says with which kernel (tests/vm), a virtual machine.
+BOX_IS_VM = "SLUICE_VM" in os.environ
+SDBOX = ROOT / ("tests/vm/vm" if BOX_IS_VM else "tests/system/sdbox")
 AGENT = r"""
 import json, os, signal, subprocess, sys
 print("ready", flush=True)
@@ -36,7 +38,7 @@ def why_not():
         return "the units' walls do not let a sanitizer work"
     if os.geteuid() != 0:
         return "booting a systemd takes root"
-    tried = subprocess.run([SDBOX, "run", "--timeout", "30", "--", "/bin/true"], capture_output=True, text=True)
+    tried = subprocess.run([SDBOX, "run", "--timeout", "180" if BOX_IS_VM else "30", "--", "/bin/true"], capture_output=True, text=True)
     return None if tried.returncode == 0 else f"no systemd can be booted here: {tried.stderr.strip()[-300:]}"
 
 
@@ -47,7 +49,7 @@ def install(folder):
 class Box:
     def __init__(self, installed, more=()):
         self.process = subprocess.Popen(
-            [SDBOX, "run", "-i", "--timeout", "900", "--bind-ro", f"{installed}:/installed", *more, "--", "/usr/bin/python3", "-c", AGENT],
+            [SDBOX, "run", "-i", "--timeout", "3600" if BOX_IS_VM else "900", "--bind-ro", f"{installed}:/installed", *more, "--", "/usr/bin/python3", "-c", AGENT],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         assert self.process.stdout.readline() == "ready\n", "the box did not start"
         self.do("cd /installed && tar -cf - * | tar --keep-directory-symlink --no-overwrite-dir -xf - -C /")
@@ -110,7 +112,7 @@ class Box:
     def close(self):
         self.process.stdin.close()
         try:
-            self.process.wait(30)
+            self.process.wait(60)
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()

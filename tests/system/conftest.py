@@ -28,6 +28,13 @@ def needs_true_figures(test):
 def pytest_configure(config):
     config.addinivalue_line("markers", "alone: measures times or memory: nothing runs beside it")
     config.addinivalue_line("markers", "xdist_group(name): one after the other, since they share what one of them makes")
+    config.addinivalue_line("markers", "vm: wants cgroup v2 controllers, so a virtual machine: `make check-vm`")
+
+
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if item.get_closest_marker("vm") and "SLUICE_VM" not in os.environ:
+            item.add_marker(pytest.mark.skip(reason="wants cgroup v2 controllers: `make check-vm` runs it in a virtual machine"))
 
 
 class Place:
