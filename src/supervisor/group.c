@@ -165,8 +165,14 @@ uint64_t group_look(struct group *group, int64_t now)
 	if (now - group->seen_ns < NEWS)
 		return 0;
 	count = group->seen.kills - group->old.kills;
-	group->old = group->seen;
+	if (count == 0)
+		group->old = group->seen;
 	return count;
+}
+
+void group_dismiss(struct group *group)
+{
+	group->old = group->seen;
 }
 
 enum group_end group_why(struct group *group)

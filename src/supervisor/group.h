@@ -56,8 +56,10 @@ int group_make(const struct groups *groups, const char *name, const struct graph
 /* The process has ended. What it has left in the group is killed. */
 void group_remove(const struct groups *groups, const char *name, struct group *group);
 
-/* Looks at what was counted. How many processes were killed that are no news now, and were not told before: 0 nearly always. */
+/* Looks at what was counted. How many processes were killed that are no news now, and were not dismissed: 0 nearly always. */
 uint64_t group_look(struct group *group, int64_t now);
+/* They were programs: the process itself goes on. */
+void group_dismiss(struct group *group);
 /* The process was ended by SIGKILL just now: why? */
 enum group_end group_why(struct group *group);
 struct group_use group_use(const struct group *group);

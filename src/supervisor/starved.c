@@ -3,10 +3,14 @@
 #include "supervisor/starved.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/units.h"
+
+#define EXITING 0x4 /* PF_EXITING of the kernel */
 
 /* ", it had 63 MiB at most" */
 static const char *print_peak(const struct group_use *use, char *text, size_t size)
@@ -75,13 +79,32 @@ static void tell_programs(struct child *child, uint64_t count)
 			count == 1 ? "was" : "were");
 }
 
+/* A process of many gibibytes takes seconds to end. */
+static bool is_ending(pid_t pid)
+{
+	char path[64], text[512];
+	unsigned flags = 0;
+	const char *behind;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+	if (groups_read(AT_FDCWD, path, text, sizeof(text)) < 0)
+		return true;
+	behind = strrchr(text, ')');
+	/* state, ppid, pgrp, session, tty, tpgid, flags */
+	if (!behind || sscanf(behind + 1, " %*c %*d %*d %*d %*d %*d %u", &flags) != 1)
+		return true;
+	return flags & EXITING;
+}
+
 void starved_tick(struct supervisor *s, int64_t now)
 {
 	for (uint32_t i = 0; s->groups.has_memory && i < s->child_count; i++) {
 		struct child *child = &s->children[i];
 		uint64_t count = child->pid > 0 ? group_look(&child->group, now) : 0;
 
-		if (count > 0)
-			tell_programs(child, count);
+		if (count == 0 || is_ending(child->pid))
+			continue;
+		tell_programs(child, count);
+		group_dismiss(&child->group);
 	}
 }
