@@ -242,7 +242,7 @@ stages = { read = { source = "sequence"; rate = "100/s"; };
 def test_the_limit_kills_one_stage(box, more):
     """Twice, for the record that wants too much, which is a dead letter then. Nobody else notices; nothing is lost or doubled."""
     name = "threads" if more else "kill"
-    unit = unit_of(box, name, eaters(more + ' restart = 0; rate = "200/s";'))
+    unit = unit_of(box, name, eaters(more + ' restart = 0; rate = "100/s";'))
     box.do(f"systemctl start {unit}", 120)
     pids = box.stages(unit)
     wait_for(lambda: box.journal(unit, f"MESSAGE_ID={IDS['NO_MEMORY']}", "STAGE=eat"), 60, "a death")
@@ -261,7 +261,7 @@ def test_the_limit_kills_one_stage(box, more):
 @vm
 def test_a_batch_that_wants_too_much(box):
     """A stage that takes whole batches; and a SIGKILL from outside is nobody's fault."""
-    unit = unit_of(box, "batch", eaters('rate = "200/s";').replace('"hungry"', '"hungry_batch"'))
+    unit = unit_of(box, "batch", eaters('rate = "60/s";').replace('"hungry"', '"hungry_batch"'))
     box.do(f"systemctl start {unit}", 120)
     box.do(f"kill -9 {box.stages(unit)['eat.0']}")
     assert wait_for_end(box, unit), box.messages(unit)
