@@ -3,6 +3,7 @@
 import csv
 import gzip
 import json
+import re
 import shutil
 import socket
 import subprocess
@@ -146,5 +147,7 @@ def test_log_minutes(place):
 
 def test_every_example_has_a_test():
     tested = {name.removeprefix("test_").replace("_", "-") for name in globals() if name.startswith("test_")}
+    # Those that want a machine's own services run in a booted one.
+    tested |= set(re.findall(r"pipelines/([\w-]+)\.conf", (ROOT / "tests/system/test_systemd.py").read_text()))
     for path in EXAMPLES.glob("*.conf"):
         assert path.stem in tested, f"{path.name} is run by no test"

@@ -240,7 +240,7 @@ def test_a_stage_that_stands(box):
     pids = box.stages(unit)
     box.do(f"kill -STOP {pids['save.0']}")
     wait_for(lambda: box.journal(unit, f"MESSAGE_ID={IDS['STALLED']}", "STAGE=save"), what="its end")
-    assert "stood still for 1 s (stall_timeout)" in box.messages(unit, f"MESSAGE_ID={IDS['DIED']}")[0]
+    assert "stood still for 1 s (stall_timeout)" in box.messages(unit, f"MESSAGE_ID={IDS['STALLED']}")[0]
     now = wait_for(lambda: len(box.stages(unit)) == len(pids) and box.stages(unit), what="its successor")
     assert now["save.0"] != pids["save.0"] and all(now[name] == pids[name] for name in pids if name != "save.0")
     wait_for_end(box, unit)
