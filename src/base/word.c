@@ -61,9 +61,11 @@ int word_receive(int socket, struct word *ret_word, char *payload, size_t *ret_s
 	};
 	ssize_t size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 
+	/* The other end has gone with words unread. That is told once, and before what it said last. */
+	if (size < 0 && errno == ECONNRESET)
+		size = recvmsg(socket, &message, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
 	if (size < 0)
-		/* A reset is how the end of a killed process reads. */
-		return errno == ECONNRESET ? 0 : -errno;
+		return -errno;
 	if (size == 0)
 		return 0;
 	if ((size_t)size < sizeof(*ret_word))

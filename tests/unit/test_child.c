@@ -67,6 +67,30 @@ static void test_one_that_has_gone_is_not_blamed(void **state)
 	(void)close(child.words);
 }
 
+/* It went while there was something for it to read. */
+static void test_its_last_words_are_heard(void **state)
+{
+	static char payload[WORD_PAYLOAD_MAX];
+	struct word word = { .type = WORD_TALLY };
+	int ends[2], fds[WORD_FDS_MAX];
+	size_t size;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends), 0);
+	assert_int_equal(word_send(ends[1], &word, NULL, 0, NULL, 0), 0);
+	word.type = WORD_DONE;
+	assert_int_equal(word_send(ends[1], &word, NULL, 0, NULL, 0), 0);
+	word.type = WORD_PEER_GONE;
+	assert_int_equal(word_send(ends[0], &word, NULL, 0, NULL, 0), 0);
+	(void)close(ends[1]);
+	assert_int_equal(word_receive(ends[0], &word, payload, &size, fds), 1);
+	assert_int_equal(word.type, WORD_TALLY);
+	assert_int_equal(word_receive(ends[0], &word, payload, &size, fds), 1);
+	assert_int_equal(word.type, WORD_DONE);
+	assert_int_equal(word_receive(ends[0], &word, payload, &size, fds), 0);
+	(void)close(ends[0]);
+}
+
 /* --- stderr ------------------------------------------------------------------------------------- */
 
 static int line_count;
@@ -134,6 +158,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_one_that_does_not_read_is_killed),
 		cmocka_unit_test(test_one_that_has_gone_is_not_blamed),
+		cmocka_unit_test(test_its_last_words_are_heard),
 		cmocka_unit_test(test_the_last_line_needs_no_end),
 		cmocka_unit_test(test_all_that_is_left_is_read),
 	};
