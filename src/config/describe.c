@@ -202,6 +202,20 @@ void describe_print(const struct sl_stage *stage, FILE *out)
 			print_option(option, out);
 }
 
+/* Those of a role by name, one after the other. */
+static const struct sl_stage *next_stage(
+	const struct load_stages *stages, int role, const struct sl_stage *after)
+{
+	const struct sl_stage *stage, *next = NULL;
+
+	for (unsigned i = 0; (stage = stages->at(i)); i++)
+		if (stage->role == (enum sl_role)role &&
+			(!after || strcmp(stage->name, after->name) > 0) &&
+			(!next || strcmp(stage->name, next->name) < 0))
+			next = stage;
+	return next;
+}
+
 static int name_width(const struct load_stages *stages)
 {
 	size_t width = 0;
@@ -214,14 +228,13 @@ static int name_width(const struct load_stages *stages)
 
 void describe_list(const struct load_stages *stages, FILE *out)
 {
-	const struct sl_stage *stage;
-
 	for (int role = SL_SOURCE; role <= SL_SINK; role++) {
+		const struct sl_stage *stage = NULL;
+
 		(void)fprintf(out, "%s%s\n", role > SL_SOURCE ? "\n" : "", headings[role]);
-		for (unsigned i = 0; (stage = stages->at(i)); i++)
-			if (stage->role == (enum sl_role)role)
-				(void)fprintf(out, "  %-*s  %s\n", name_width(stages), stage->name,
-					stage->summary);
+		while ((stage = next_stage(stages, role, stage)))
+			(void)fprintf(out, "  %-*s  %s\n", name_width(stages), stage->name,
+				stage->summary);
 	}
 }
 
@@ -264,19 +277,17 @@ static void roff_option(const struct sl_option *option, FILE *out)
 
 void describe_roff(const struct load_stages *stages, FILE *out)
 {
-	const struct sl_stage *stage;
-
 	(void)fputs(".SH OPTIONS OF EVERY STAGE\n", out);
 	for (const struct sl_option *option = schema_common; option->name; option++)
 		roff_option(option, out);
 	for (int role = SL_SOURCE; role <= SL_SINK; role++) {
+		const struct sl_stage *stage = NULL;
+
 		(void)fprintf(out, ".SH %s\n",
 			role == SL_SOURCE      ? "SOURCES"
 			: role == SL_TRANSFORM ? "TRANSFORMS"
 					       : "SINKS");
-		for (unsigned i = 0; (stage = stages->at(i)); i++) {
-			if (stage->role != (enum sl_role)role)
-				continue;
+		while ((stage = next_stage(stages, role, stage))) {
 			(void)fprintf(
 				out, ".SS %s = \\(dq%s\\(dq\n", graph_roles[role], stage->name);
 			roff_text(stage->summary, out);
