@@ -11,7 +11,7 @@ from common import ENV, PLACE, sluice
 TIMES = int(sys.argv[1]) if len(sys.argv) > 1 else 100
 CONFIG = """stages = {
   read = { source = "sequence"; %(hardy)s };
-  work = { transform = "sql"; from = "read"; query = "SELECT value FROM input WHERE value % 50 = 0"; %(hardy)s };
+  work = { transform = "sql"; from = "read"; query = "SELECT value FROM input WHERE value %% 50 = 0"; %(hardy)s };
   save = { sink = "file"; from = "work"; path = "out.ndjson"; append = true; %(hardy)s };
 };""" % {"hardy": 'restart = 1000000; restart_within = "50ms";'}
 
