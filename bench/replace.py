@@ -39,7 +39,7 @@ def once(supervisor, stage):
     before = largest = size()
     longest = 0.0
     # The time without a record is the longest pause in the file's growth from the kill on.
-    while time.monotonic() - begin < 0.4:
+    while time.monotonic() - begin < 0.4 or (largest == before and time.monotonic() - begin < 10):
         now = time.monotonic()
         grown = size()
         if grown > largest:
