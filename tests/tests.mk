@@ -10,12 +10,14 @@ UNIT_TESTS = \
 	tests/unit/test_cancel \
 	tests/unit/test_checkpoint \
 	tests/unit/test_committed \
+	tests/unit/test_compare \
 	tests/unit/test_child \
 	tests/unit/test_dead \
 	tests/unit/test_decoder \
 	tests/unit/test_frame \
 	tests/unit/test_group \
 	tests/unit/test_groups \
+	tests/unit/test_infer \
 	tests/unit/test_io \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
@@ -55,6 +57,9 @@ nodist_EXTRA_tests_unit_test_checkpoint_SOURCES = dummy.cxx
 tests_unit_test_committed_SOURCES = tests/unit/test_committed.c
 tests_unit_test_committed_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_committed_SOURCES = dummy.cxx
+tests_unit_test_compare_SOURCES = tests/unit/test_compare.c
+tests_unit_test_compare_LDADD = $(LINK_TEST_LIBS) -lm
+nodist_EXTRA_tests_unit_test_compare_SOURCES = dummy.cxx
 tests_unit_test_dead_SOURCES = tests/unit/test_dead.c
 tests_unit_test_dead_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_dead_SOURCES = dummy.cxx
@@ -64,6 +69,9 @@ nodist_EXTRA_tests_unit_test_decoder_SOURCES = dummy.cxx
 tests_unit_test_frame_SOURCES = tests/unit/test_frame.c
 tests_unit_test_frame_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_frame_SOURCES = dummy.cxx
+tests_unit_test_infer_SOURCES = tests/unit/test_infer.c
+tests_unit_test_infer_LDADD = $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_infer_SOURCES = dummy.cxx
 tests_unit_test_json_SOURCES = tests/unit/test_json.c
 tests_unit_test_json_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_json_SOURCES = dummy.cxx

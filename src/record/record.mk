@@ -5,8 +5,10 @@ librecord_a_CXXFLAGS = $(AM_CXXFLAGS) -DJSON_SET=plain
 librecord_a_SOURCES = \
 	src/record/batch.c src/record/batch.h \
 	src/record/codec.c src/record/codec.h \
+	src/record/compare.c src/record/compare.h \
 	src/record/csv.c \
 	src/record/csv_write.c \
+	src/record/infer.c src/record/infer.h \
 	src/record/json.cc src/record/json.h \
 	src/record/json_read.cc src/record/json_read.h \
 	src/record/json_stream.c \
