@@ -27,5 +27,7 @@ libconfigload_a_SOURCES = \
 	src/config/stores.c \
 	src/config/suggest.c src/config/suggest.h \
 	src/config/syntax.c src/config/syntax.h \
+	src/config/test_records.c \
+	src/config/tests.c src/config/tests.h \
 	src/config/text.c src/config/text.h \
 	src/config/wire.c

@@ -367,6 +367,11 @@ static bool convert_any(struct loader *loader, const config_setting_t *setting, 
 	}
 }
 
+bool convert_value(struct loader *loader, const config_setting_t *setting, struct sl_writer *out)
+{
+	return convert_any(loader, setting, 0, out);
+}
+
 bool convert_option(struct loader *loader, const struct sl_option *option,
 	const config_setting_t *setting, struct sl_writer *out)
 {
@@ -394,7 +399,7 @@ bool convert_option(struct loader *loader, const struct sl_option *option,
 	case SL_TYPE_VALUES:
 		if (!config_setting_is_list(setting) && !config_setting_is_array(setting))
 			return convert_mismatch(loader, option, setting);
-		return convert_any(loader, setting, 0, out);
+		return convert_value(loader, setting, out);
 	case SL_TYPE_PAIRS:
 		return convert_pairs(loader, option, setting, out);
 	}

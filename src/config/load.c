@@ -12,6 +12,7 @@
 #include "config/loader.h"
 #include "config/suggest.h"
 #include "config/syntax.h"
+#include "config/tests.h"
 
 #define PIPELINE_NAME_MAX 48
 
@@ -30,6 +31,17 @@
 
 /* --- the top of the file ----------------------------------------------------------------------------- */
 
+static const char *const keys[] = { "stages", "name", "drain_timeout", "sync_interval", "tests",
+	NULL };
+
+static bool is_key(const char *name)
+{
+	for (size_t k = 0; keys[k]; k++)
+		if (strcmp(keys[k], name) == 0)
+			return true;
+	return false;
+}
+
 static void check_keys(struct loader *loader)
 {
 	const config_setting_t *root = config_root_setting(&loader->config);
@@ -39,14 +51,11 @@ static void check_keys(struct loader *loader)
 		const char *key = config_setting_name(setting);
 		struct suggest suggest;
 
-		if (strcmp(key, "stages") == 0 || strcmp(key, "name") == 0 ||
-			strcmp(key, "drain_timeout") == 0 || strcmp(key, "sync_interval") == 0)
+		if (is_key(key))
 			continue;
 		suggest_init(&suggest, key);
-		suggest_offer(&suggest, "stages");
-		suggest_offer(&suggest, "name");
-		suggest_offer(&suggest, "drain_timeout");
-		suggest_offer(&suggest, "sync_interval");
+		for (size_t k = 0; keys[k]; k++)
+			suggest_offer(&suggest, keys[k]);
 		loader->has_slip =
 			loader->has_slip || (suggest.best && strcmp(suggest.best, "stages") == 0);
 		if (suggest.best)
@@ -314,7 +323,8 @@ static void check_parameters(struct loader *loader)
 			name, name, name);
 }
 
-static int load(struct loader *loader, const char *path, struct graph **ret_graph, struct err *err)
+static int load(struct loader *loader, const char *path, struct sl_writer *tests,
+	struct graph **ret_graph, struct err *err)
 {
 	int r = text_load(&loader->text, &loader->arena, &loader->problems, path);
 
@@ -332,6 +342,7 @@ static int load(struct loader *loader, const char *path, struct graph **ret_grap
 	resolve_stages(loader);
 	wire_stages(loader);
 	rules_check(loader);
+	tests_resolve(loader, tests);
 	if (loader->problems.error_count == 0)
 		check_parameters(loader);
 	if (loader->arena.error)
@@ -363,12 +374,25 @@ int load_config(const char *path, const char *const *parameters, const char *run
 	const struct load_stages *stages, load_problem_fn *report, void *user,
 	struct graph **ret_graph)
 {
+	struct sl_writer tests;
+	int r;
+
+	sl_writer_init(&tests);
+	r = load_tests(path, parameters, runtime, stages, report, user, ret_graph, &tests);
+	sl_writer_fini(&tests);
+	return r;
+}
+
+int load_tests(const char *path, const char *const *parameters, const char *runtime,
+	const struct load_stages *stages, load_problem_fn *report, void *user,
+	struct graph **ret_graph, struct sl_writer *tests)
+{
 	struct loader loader = { .stages = stages, .runtime = runtime };
 	struct err err = { "" };
 	int r;
 
 	loader_init(&loader, parameters);
-	r = load(&loader, path, ret_graph, &err);
+	r = load(&loader, path, tests, ret_graph, &err);
 	loader_fini(&loader, r, &err, report, user);
 	return r;
 }

@@ -36,6 +36,11 @@ int load_config(const char *path, const char *const *parameters, const char *run
 	const struct load_stages *stages, load_problem_fn *report, void *user,
 	struct graph **ret_graph);
 
+/* As load_config, and puts its `tests` (tests.h) as one record into `tests`. */
+int load_tests(const char *path, const char *const *parameters, const char *runtime,
+	const struct load_stages *stages, load_problem_fn *report, void *user,
+	struct graph **ret_graph, struct sl_writer *tests);
+
 /*
  * Only what the pipeline of `path` is called: for whoever asks a pipeline that runs, and need not know its stages, its environment or
  * its credentials. As load_config; what is wrong elsewhere in the file is not looked at.

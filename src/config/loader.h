@@ -5,6 +5,7 @@
  *   text     read and flatten        syntax   why libconfig refused it
  *   resolve  stages and their roles  options  what each stage is told (convert, mismatch, expand, outputs, shape)
  *   wire     from, ports, cycles     rules    what does not go together
+ *   tests    what `tests` says, with the records that test_records finds
  *   load     drives all this, makes the graph; stores adds what `when_full` and `intake` want
  *
  * Each adds what it finds to `problems` and goes on; only what cannot be looked at any further is left out.
@@ -83,6 +84,8 @@ bool convert_mismatch(
 /* convert.c. The text of a string setting, expanded; NULL, and reported, when it is no string or cannot be expanded. */
 const char *convert_string(struct loader *loader, const char *name, const config_setting_t *setting,
 	const char *example);
+/* Appends what a setting holds as one value, whatever it is. False, and reported, when it cannot be one. */
+bool convert_value(struct loader *loader, const config_setting_t *setting, struct sl_writer *out);
 /* Appends the resolved value of an option as one value. False, and reported, when it has none. */
 bool convert_option(struct loader *loader, const struct sl_option *option,
 	const config_setting_t *setting, struct sl_writer *out);

@@ -80,6 +80,29 @@ int report_check(const char *path, const char *const *parameters, const char *ru
 	return r < 0 ? EX_IOERR : 0;
 }
 
+static void print_error(
+	void *user, bool is_error, const char *file, unsigned line, const char *text)
+{
+	if (is_error)
+		print(user, is_error, file, line, text);
+}
+
+int report_tests(const char *path, const char *const *parameters, const struct load_stages *stages,
+	FILE *problems, int fd)
+{
+	struct report report = { .out = problems, .is_journal = log_is_journal() };
+	struct graph *graph = NULL;
+	struct sl_writer tests;
+	int status = EX_CONFIG;
+
+	sl_writer_init(&tests);
+	if (load_tests(path, parameters, NULL, stages, print_error, &report, &graph, &tests) == 0)
+		status = write_all(fd, tests.data, tests.mark) < 0 ? EX_IOERR : 0;
+	sl_writer_fini(&tests);
+	graph_free(graph);
+	return status;
+}
+
 int report_name(const char *path, const char *const *parameters, FILE *problems, int fd)
 {
 	struct report report = { .out = problems, .is_journal = log_is_journal() };

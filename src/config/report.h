@@ -14,6 +14,9 @@
  */
 int report_check(const char *path, const char *const *parameters, const char *runtime,
 	const struct load_stages *stages, FILE *problems, int graph_fd);
+/* Writes the config's `tests` (tests.h), one record, to `fd`; prints errors, and no warnings, which a check has printed. An exit status, as above. */
+int report_tests(const char *path, const char *const *parameters, const struct load_stages *stages,
+	FILE *problems, int fd);
 /* Writes the name of the pipeline to `fd`, or says to `problems` what hides it. An exit status, as above. */
 int report_name(const char *path, const char *const *parameters, FILE *problems, int fd);
 
