@@ -37,6 +37,11 @@ extern const char *const graph_roles[];
 #define GRAPH_SPILL_IN "~in"
 #define GRAPH_SPILL_OUT "~out"
 
+/* The hidden sink that `peek` and `test` put where they look: it writes what comes to it into a file of the state folder, as MessagePack. */
+#define GRAPH_TAP "tap"
+/* An option that a source may have beside its own, which a config could not write: so many records it reads, and then it ends. */
+#define GRAPH_READ_MAX "~records"
+
 struct graph_stage {
 	const char *name;   /* "vat" */
 	const char *impl;   /* "sql" */

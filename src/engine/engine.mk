@@ -9,6 +9,7 @@ libengine_a_SOURCES = \
 	src/engine/crash.c src/engine/crash.h \
 	src/engine/crew.c src/engine/crew.h \
 	src/engine/host.c src/engine/host.h \
+	src/engine/judge.c src/engine/judge.h \
 	src/engine/keeper.c src/engine/keeper.h \
 	src/engine/ledger.c src/engine/ledger.h \
 	src/engine/left.c src/engine/left.h \
@@ -16,6 +17,7 @@ libengine_a_SOURCES = \
 	src/engine/memory.c src/engine/memory.h \
 	src/engine/modules.c src/engine/modules.h \
 	src/engine/output.c src/engine/output.h \
+	src/engine/peek.c src/engine/peek.h \
 	src/engine/points.c src/engine/points.h \
 	src/engine/pump.c src/engine/pump.h \
 	src/engine/quarantine.c src/engine/quarantine.h \
@@ -24,6 +26,8 @@ libengine_a_SOURCES = \
 	src/engine/sandbox_calls.c \
 	src/engine/sandbox_files.c \
 	src/engine/segment.c src/engine/segment.h \
+	src/engine/table.c src/engine/table.h \
+	src/engine/tap.c src/engine/tap.h \
 	src/engine/tasks.c src/engine/tasks.h \
 	src/engine/vet.c src/engine/vet.h \
 	src/engine/worker.c src/engine/worker.h

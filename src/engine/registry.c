@@ -8,6 +8,7 @@
 #include "engine/host.h"
 #include "engine/letters.h"
 #include "engine/modules.h"
+#include "engine/tap.h"
 
 /* Not for modules: what a module calls by such a name is its own. */
 #pragma GCC visibility push(hidden)
@@ -92,11 +93,13 @@ const struct sl_stage *registry_open(
 
 	if (module)
 		return modules_open(module, role, name, err);
-	/* Not in the list: only a replay has it, and what `when_full` and `intake` add. */
+	/* Not in the list: only a replay has it, a peek or a test, and what `when_full` and `intake` add. */
 	if (strcmp(name, GRAPH_DEAD_LETTERS) == 0)
 		return &letters_source;
 	if (strcmp(name, GRAPH_SPILL) == 0)
 		return role == SL_SINK ? &sl_stage_sink_spill : &sl_stage_source_spill;
+	if (strcmp(name, GRAPH_TAP) == 0)
+		return &tap_sink;
 	stage = find_built_in(role, name);
 	for (size_t i = 0; !stage && role == SL_SINK && i < sizeof(states) / sizeof(states[0]); i++)
 		if (strcmp(states[i]->name, name) == 0)

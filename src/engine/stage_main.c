@@ -18,13 +18,22 @@
 #include "config/describe.h"
 #include "config/report.h"
 #include "engine/host.h"
+#include "engine/judge.h"
 #include "engine/letters.h"
+#include "engine/peek.h"
 #include "engine/points.h"
 #include "engine/registry.h"
 
 enum {
 	OPT_CHECK = 256,
 	OPT_NAME,
+	OPT_TESTS,
+	OPT_PEEK,
+	OPT_JUDGE,
+	OPT_RECORDS,
+	OPT_WIDTH,
+	OPT_JSON,
+	OPT_ANY_ORDER,
 	OPT_LIST,
 	OPT_DESCRIBE,
 	OPT_REFERENCE,
@@ -51,6 +60,13 @@ enum {
 static const struct option options[] = {
 	{ "check",     required_argument, NULL, OPT_CHECK },
 	{ "name",      required_argument, NULL, OPT_NAME },
+	{ "tests",     required_argument, NULL, OPT_TESTS },
+	{ "peek",      required_argument, NULL, OPT_PEEK },
+	{ "records",   required_argument, NULL, OPT_RECORDS },
+	{ "width",     required_argument, NULL, OPT_WIDTH },
+	{ "json",      no_argument,       NULL, OPT_JSON },
+	{ "judge",     required_argument, NULL, OPT_JUDGE },
+	{ "any-order", no_argument,       NULL, OPT_ANY_ORDER },
 	{ "list",      no_argument,       NULL, OPT_LIST },
 	{ "describe",  required_argument, NULL, OPT_DESCRIBE },
 	{ "reference", no_argument,       NULL, OPT_REFERENCE },
@@ -83,6 +99,9 @@ static const char usage[] =
 	"resolved graph to N\n"
 	"  --name FILE [--set NAME=VALUE] [--graph-fd N]    only what its pipeline is called; to "
 	"N\n"
+	"  --tests FILE [--set NAME=VALUE] --graph-fd N     the tests of a config; to N\n"
+	"  --peek DIR --records N [--width N] [--json]      what a peek has seen\n"
+	"  --judge DIR [--any-order]                        whether a test went as expected\n"
 	"  --list                                        the stages there are\n"
 	"  --describe STAGE                              the options of all stages of that name\n"
 	"  --reference                                   the option reference, as roff\n"
@@ -108,6 +127,8 @@ struct request {
 	uint64_t run;
 	uint64_t series;
 	struct dead_choice choice;
+	struct peek peek;
+	bool any_order;
 };
 
 static void say_unknown(const char *name)
@@ -161,8 +182,8 @@ static int run_instance(void)
 /* Does the answer depend on what stages there are? */
 static bool is_about_stages(int what)
 {
-	return what == OPT_CHECK || what == OPT_LIST || what == OPT_DESCRIBE || what == OPT_PAGE ||
-	       what == OPT_REFERENCE;
+	return what == OPT_CHECK || what == OPT_TESTS || what == OPT_LIST || what == OPT_DESCRIBE ||
+	       what == OPT_PAGE || what == OPT_REFERENCE;
 }
 
 static int answer(const struct request *request)
@@ -176,6 +197,9 @@ static int answer(const struct request *request)
 	case OPT_NAME:
 		return report_name(request->argument, request->parameters, stderr,
 			request->graph_fd < 0 ? STDOUT_FILENO : request->graph_fd);
+	case OPT_TESTS:
+		return report_tests(request->argument, request->parameters, &registry_stages,
+			stderr, request->graph_fd);
 	case OPT_LIST:
 		describe_list(&registry_stages, stdout);
 		return EXIT_SUCCESS;
@@ -191,6 +215,10 @@ static int answer(const struct request *request)
 	case OPT_DEAD:
 		return letters_answer(
 			request->argument, request->state ? request->state : ".", &request->choice);
+	case OPT_PEEK:
+		return peek_answer(&request->peek);
+	case OPT_JUDGE:
+		return judge_answer(request->argument, request->any_order);
 	case OPT_POINT:
 		return points_answer(request->argument, request->state ? request->state : ".",
 			request->run, request->series, request->graph_fd);
@@ -236,6 +264,27 @@ static bool take_choice(struct request *request, int c)
 	}
 }
 
+/* What of a peek or a test is to be printed, and how. */
+static bool take_view(struct request *request, int c)
+{
+	switch (c) {
+	case OPT_RECORDS:
+		request->peek.records = strtoull(optarg, NULL, 10);
+		return true;
+	case OPT_WIDTH:
+		request->peek.width = (unsigned)strtoul(optarg, NULL, 10);
+		return true;
+	case OPT_JSON:
+		request->peek.is_json = true;
+		return true;
+	case OPT_ANY_ORDER:
+		request->any_order = true;
+		return true;
+	default:
+		return false;
+	}
+}
+
 int main(int argc, char **argv)
 {
 	struct request request = { .graph_fd = -1 };
@@ -244,7 +293,7 @@ int main(int argc, char **argv)
 	while ((c = getopt_long(argc, argv, "h", options, NULL)) != -1) {
 		if (c == '?')
 			return 2;
-		if (take_choice(&request, c))
+		if (take_choice(&request, c) || take_view(&request, c))
 			continue;
 		if (c == OPT_RUNTIME) {
 			request.runtime = optarg;
@@ -257,6 +306,7 @@ int main(int argc, char **argv)
 		} else {
 			request.what = c == 'h' ? OPT_HELP : c;
 			request.argument = optarg;
+			request.peek.folder = optarg;
 		}
 	}
 	return answer(&request);

@@ -326,6 +326,14 @@ static int produce(struct worker *worker, struct job *job)
 					worker->own, &job->cut);
 }
 
+/* Has it read all that it may? */
+static bool count_read(struct worker *worker, uint64_t count)
+{
+	if (worker->left != UINT64_MAX)
+		worker->left -= count < worker->left ? count : worker->left;
+	return worker->left == 0;
+}
+
 static int run_source(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
@@ -339,6 +347,8 @@ static int run_source(struct worker *worker, struct job *job)
 							!(host->impl->flags & SL_TAKES_OVER));
 	if (job->is_canceled)
 		return 0;
+	if (job->want > worker->left)
+		job->want = (uint32_t)worker->left;
 	r = produce(worker, job);
 	if (r == -ECANCELED && is_held(worker)) {
 		job->is_canceled = true;
@@ -347,11 +357,11 @@ static int run_source(struct worker *worker, struct job *job)
 	}
 	if (r < 0)
 		return r;
-	job->is_end = r == SL_END;
-	worker->has_ended = job->is_end;
 	job->consumed = 0;
 	for (uint32_t i = 0; i < host->stage->port_count; i++)
 		job->consumed += worker->writers[i].count;
+	job->is_end = r == SL_END || count_read(worker, job->consumed + worker->callback.dead);
+	worker->has_ended = job->is_end;
 	worker->owed = (uint32_t)job->consumed;
 	head.id = (struct batch_id){
 		.run = host->run,
@@ -783,6 +793,15 @@ void worker_show_cpu(struct worker *worker)
 	worker->cpu_shown = now;
 }
 
+static uint64_t read_max(const struct host *host)
+{
+	uint64_t max = UINT64_MAX;
+
+	(void)sl_get_uint(
+		sl_find(host->stage->options, GRAPH_READ_MAX, sizeof(GRAPH_READ_MAX) - 1), &max);
+	return max;
+}
+
 int worker_start(struct worker *worker, struct crew *crew, uint32_t index)
 {
 	struct host *host = crew->host;
@@ -794,6 +813,7 @@ int worker_start(struct worker *worker, struct crew *crew, uint32_t index)
 	worker->uncommitted_tail = &worker->uncommitted;
 	worker->slot = &host->page->workers[index % PAGE_WORKERS_MAX];
 	callback_init(&worker->callback, host, worker->slot);
+	worker->left = read_max(host);
 	worker->own = calloc(1, host->impl->worker_size + 1);
 	worker->writers = calloc(ports + 1, sizeof(*worker->writers));
 	worker->outputs = calloc(ports + 1, sizeof(struct sl_writer *));

@@ -27,6 +27,7 @@ struct worker {
 	struct loop_setup setup;
 	int64_t held_quiet_until;
 	uint32_t owed;           /* source: records put whose rate is to be waited for */
+	uint64_t left;           /* source: records that it may read; UINT64_MAX: all */
 	bool has_ended;          /* source: produce said SL_END; it is not called again */
 	struct job *uncommitted; /* sink: written, not committed; in order */
 	struct job **uncommitted_tail;
