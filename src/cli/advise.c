@@ -3,7 +3,6 @@
 #include "cli/cli.h"
 
 #include <errno.h>
-#include <ftw.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,10 +12,12 @@
 #include "base/cores.h"
 #include "base/units.h"
 #include "cli/advice.h"
+#include "cli/apart.h"
 #include "cli/sample.h"
 #include "cli/show.h"
 
-#define HELD_BACK 0.5               /* a larger share of the time explains a bottleneck */
+#define HELD_BACK 0.5 /* a larger share of the time explains a bottleneck */
+#define FOR_DEFAULT (10 * NSEC_PER_SEC)
 #define PATIENCE (2 * NSEC_PER_SEC) /* for what is in work when the time is over */
 
 static const char help[] =
@@ -292,7 +293,8 @@ static int leave_out_stores(struct plan *plan)
 
 static int run_plan(struct plan *plan, const struct cli_options *options)
 {
-	struct sampling sampling = { .wanted_ns = options->duration_ns };
+	struct sampling sampling = { .wanted_ns = options->duration_ns ? options->duration_ns
+								       : FOR_DEFAULT };
 	int r;
 
 	if (leave_out_stores(plan) != 0)
@@ -314,29 +316,19 @@ static int run_plan(struct plan *plan, const struct cli_options *options)
 	return r == 0 ? CLI_OK : CLI_FAILED;
 }
 
-static int remove_one(const char *path, const struct stat *st, int kind, struct FTW *where)
-{
-	(void)st;
-	(void)kind;
-	(void)where;
-	return remove(path);
-}
-
 static int run_advise(const struct cli_command *command, int argc, char **argv)
 {
-	const char *base = getenv("TMPDIR");
 	struct cli_options options;
-	char folder[256];
+	char folder[APART_FOLDER_SIZE];
 	struct plan plan;
 	struct err err = { 0 };
 	int r = cli_parse(command, argc, argv, "FILE", &options);
 
 	if (r != 0)
 		return r == 1 ? CLI_OK : CLI_USAGE;
-	(void)snprintf(folder, sizeof(folder), "%.200s/sluice-advise-XXXXXX", base ? base : "/tmp");
-	if (!mkdtemp(folder)) {
-		(void)fprintf(stderr, "sluice advise: cannot make the folder %s: %s\n", folder,
-			err_name(errno));
+	apart_name(command->name, folder);
+	if (apart_make(folder, &err) < 0) {
+		(void)fprintf(stderr, "sluice advise: %s\n", err.text);
 		return CLI_FAILED;
 	}
 	r = plan_make(options.file, options.sets.items, folder, folder, &plan, &err);
@@ -348,7 +340,7 @@ static int run_advise(const struct cli_command *command, int argc, char **argv)
 		r = run_plan(&plan, &options);
 		plan_fini(&plan);
 	}
-	(void)nftw(folder, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+	apart_remove(folder);
 	return r;
 }
 

@@ -3,6 +3,7 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 
@@ -20,13 +21,14 @@ struct cli_command {
 	const char *name;
 	const char *arguments; /* "FILE [--state DIR]" */
 	const char *summary;   /* one line */
+	bool has_second;       /* there may be another argument behind FILE */
 	const char *help;      /* the rest of --help; "" for none */
 	int (*run)(const struct cli_command *command, int argc,
 		char **argv); /* argv[0] is the command's name */
 };
 
 extern const struct cli_command cli_run, cli_check, cli_graph, cli_list, cli_describe, cli_advise,
-	cli_dead, cli_status, cli_drain, cli_stop, cli_reload, cli_audit;
+	cli_dead, cli_peek, cli_test, cli_status, cli_drain, cli_stop, cli_reload, cli_audit;
 
 void cli_help(const struct cli_command *command, FILE *file);
 /* "sluice run: TEXT; see `sluice run --help`" to stderr; CLI_USAGE. */
@@ -36,12 +38,14 @@ int cli_usage(const struct cli_command *command, const char *format, ...)
 /* Options and one FILE that most commands have. */
 struct cli_options {
 	const char *file;
+	const char *second; /* behind FILE, of a command that has one: STAGE of peek; or NULL */
 	const char *state;
 	const char *runtime;
 	struct sets sets; /* --set */
 	int dot;
 	int quiet;
-	int64_t duration_ns; /* --for; 10 s */
+	int64_t duration_ns; /* --for; 0: not given */
+	uint64_t records;    /* --records; 0: not given */
 	int with_sinks;
 	const char *stage;
 	const char *id;

@@ -6,6 +6,7 @@ sluice_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS) $(LIBCURL_CFLAG
 sluice_SOURCES = \
 	src/cli/advice.c src/cli/advice.h \
 	src/cli/advise.c \
+	src/cli/apart.c src/cli/apart.h \
 	src/cli/ask.c \
 	src/cli/audit.c \
 	src/cli/check.c \
@@ -13,6 +14,8 @@ sluice_SOURCES = \
 	src/cli/client.c src/cli/client.h \
 	src/cli/dead.c \
 	src/cli/main.c \
+	src/cli/part.c src/cli/part.h \
+	src/cli/peek.c \
 	src/cli/replay.c src/cli/replay.h \
 	src/cli/run.c src/cli/run.h \
 	src/cli/set.c src/cli/set.h \
@@ -20,7 +23,8 @@ sluice_SOURCES = \
 	src/cli/show.c src/cli/show.h \
 	src/cli/status.c \
 	src/cli/reload.c \
-	src/cli/stop.c
+	src/cli/stop.c \
+	src/cli/test.c
 # Of libtask only curl.c, which loads libcurl when it is asked.
 sluice_LDFLAGS = $(AM_LDFLAGS) $(FAULT_WRAPS)
 sluice_LDADD = libtask.a $(SUPERVISOR_LIBS)

@@ -2,8 +2,10 @@
 /* sluice: the table of subcommands, and what they share. */
 #include "cli/cli.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -11,8 +13,8 @@
 #include "supervisor/plan.h"
 
 static const struct cli_command *const commands[] = { &cli_run, &cli_check, &cli_graph, &cli_list,
-	&cli_describe, &cli_advise, &cli_dead, &cli_status, &cli_drain, &cli_stop, &cli_reload,
-	&cli_audit };
+	&cli_describe, &cli_advise, &cli_peek, &cli_test, &cli_dead, &cli_status, &cli_drain,
+	&cli_stop, &cli_reload, &cli_audit };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
@@ -41,6 +43,7 @@ enum {
 	OPT_RUNTIME,
 	OPT_DOT,
 	OPT_FOR,
+	OPT_RECORDS,
 	OPT_WITH_SINKS,
 	OPT_STAGE,
 	OPT_ID,
@@ -53,8 +56,6 @@ enum {
 	OPT_SET
 };
 
-#define FOR_DEFAULT (10 * NSEC_PER_SEC)
-
 /* clang-format off */
 static const struct option long_options[] = {
 	{ "help",    no_argument,       NULL, 'h' },
@@ -63,6 +64,7 @@ static const struct option long_options[] = {
 	{ "runtime", required_argument, NULL, OPT_RUNTIME },
 	{ "dot",     no_argument,       NULL, OPT_DOT },
 	{ "for",     required_argument, NULL, OPT_FOR },
+	{ "records", required_argument, NULL, OPT_RECORDS },
 	{ "with-sinks", no_argument,    NULL, OPT_WITH_SINKS },
 	{ "stage", required_argument, NULL, OPT_STAGE },
 	{ "id", required_argument, NULL, OPT_ID },
@@ -76,6 +78,8 @@ static const struct option long_options[] = {
 	{ 0 },
 };
 /* clang-format on */
+
+#define RECORDS_MAX 1000000
 
 /* An option that this command does not have is refused even though another has it. */
 static int check_option(const struct cli_command *command, int c)
@@ -92,64 +96,73 @@ static int check_option(const struct cli_command *command, int c)
 	return 0;
 }
 
+static int parse_count(const struct cli_command *command, uint64_t *ret_count)
+{
+	char *end;
+	unsigned long long count = strtoull(optarg, &end, 10);
+
+	if (!isdigit((unsigned char)optarg[0]) || *end || count == 0 || count > RECORDS_MAX)
+		return cli_usage(
+			command, "--records %s is no number from 1 to %d", optarg, RECORDS_MAX);
+	*ret_count = count;
+	return 0;
+}
+
+/* Those without a value; false: it is none of them. */
+static bool take_flag(int c, struct cli_options *o)
+{
+	int *const flags[] = {
+		[OPT_DOT - OPT_STATE] = &o->dot,
+		[OPT_WITH_SINKS - OPT_STATE] = &o->with_sinks,
+		[OPT_ALL - OPT_STATE] = &o->all,
+		[OPT_RESUME - OPT_STATE] = &o->resume,
+		[OPT_FROM_START - OPT_STATE] = &o->from_start,
+		[OPT_ACCEPT_MIXED - OPT_STATE] = &o->accept_mixed,
+		[OPT_JSON - OPT_STATE] = &o->json,
+		[OPT_NO_WAIT - OPT_STATE] = &o->no_wait,
+	};
+	int *flag = c == 'q' ? &o->quiet : NULL;
+
+	if (c >= OPT_STATE && c - OPT_STATE < (int)(sizeof(flags) / sizeof(flags[0])))
+		flag = flags[c - OPT_STATE];
+	if (flag)
+		*flag = 1;
+	return flag != NULL;
+}
+
 static int parse_option(const struct cli_command *command, int c, struct cli_options *o)
 {
 	int r = check_option(command, c);
 	struct err err = { 0 };
 
-	if (r != 0)
+	if (r != 0 || take_flag(c, o))
 		return r;
 	switch (c) {
 	case 'h':
 		cli_help(command, stdout);
 		return 1;
-	case 'q':
-		o->quiet = 1;
-		return 0;
 	case OPT_STATE:
 		o->state = optarg;
 		return 0;
 	case OPT_RUNTIME:
 		o->runtime = optarg;
 		return 0;
-	case OPT_DOT:
-		o->dot = 1;
-		return 0;
 	case OPT_FOR:
 		return units_parse_duration(optarg, &o->duration_ns) == 0 && o->duration_ns > 0
 			       ? 0
 			       : cli_usage(command, "--for %s is no duration: write --for 30s",
 					 optarg);
+	case OPT_RECORDS:
+		return parse_count(command, &o->records);
 	case OPT_STAGE:
 		o->stage = optarg;
 		return 0;
 	case OPT_ID:
 		o->id = optarg;
 		return 0;
-	case OPT_ALL:
-		o->all = 1;
-		return 0;
-	case OPT_RESUME:
-		o->resume = 1;
-		return 0;
-	case OPT_FROM_START:
-		o->from_start = 1;
-		return 0;
-	case OPT_ACCEPT_MIXED:
-		o->accept_mixed = 1;
-		return 0;
-	case OPT_JSON:
-		o->json = 1;
-		return 0;
-	case OPT_NO_WAIT:
-		o->no_wait = 1;
-		return 0;
 	case OPT_SET:
 		return sets_add(&o->sets, optarg, &err) == 0 ? 0
 							     : cli_usage(command, "%s", err.text);
-	case OPT_WITH_SINKS:
-		o->with_sinks = 1;
-		return 0;
 	default:
 		return cli_usage(command, "unknown option");
 	}
@@ -158,9 +171,10 @@ static int parse_option(const struct cli_command *command, int c, struct cli_opt
 int cli_parse(const struct cli_command *command, int argc, char **argv, const char *wants_file,
 	struct cli_options *ret)
 {
+	int most = (wants_file ? 1 : 0) + command->has_second;
 	int c;
 
-	*ret = (struct cli_options){ .duration_ns = FOR_DEFAULT };
+	*ret = (struct cli_options){ 0 };
 	optind = 1;
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":hq", long_options, NULL)) != -1) {
@@ -173,11 +187,12 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, const ch
 	}
 	if (wants_file && optind == argc)
 		return cli_usage(command, "%s is missing", wants_file);
-	if (argc - optind > (wants_file ? 1 : 0))
-		return cli_usage(
-			command, "too many arguments: %s", argv[optind + (wants_file ? 1 : 0)]);
+	if (argc - optind > most)
+		return cli_usage(command, "too many arguments: %s", argv[optind + most]);
 	if (wants_file)
 		ret->file = argv[optind];
+	if (argc - optind == 2)
+		ret->second = argv[optind + 1];
 	return 0;
 }
 

@@ -112,6 +112,34 @@ static int hide_secrets(const struct graph *graph, struct err *err)
 	return r < 0 ? err_set(err, r, "the config has too many credentials: %s", err_name(r)) : 0;
 }
 
+int plan_tests(const char *file, const char *const *parameters, char **ret_data, size_t *ret_size,
+	struct err *err)
+{
+	_cleanup_close_ int fd = memfd_create("sluice-tests", MFD_CLOEXEC);
+	struct stat st;
+	char *data;
+	int r;
+
+	if (fd < 0)
+		return err_set(err, -errno, "no memory file: %s", err_name(errno));
+	r = ask_about(&(struct question){ "--tests", file, parameters, NULL }, fd, err);
+	if (r < 0)
+		return r;
+	if (fstat(fd, &st) < 0)
+		return err_set(err, -errno, "cannot read the tests: %s", err_name(errno));
+	data = malloc((size_t)st.st_size + 1);
+	if (!data)
+		return err_set(err, -ENOMEM, "no memory for the tests");
+	if (pread(fd, data, (size_t)st.st_size, 0) != st.st_size ||
+		!sl_check(data, (size_t)st.st_size)) {
+		free(data);
+		return err_set(err, -EBADMSG, "the tests of %s cannot be read", file);
+	}
+	*ret_data = data;
+	*ret_size = (size_t)st.st_size;
+	return 0;
+}
+
 /* --- the folders -------------------------------------------------------------------------------- */
 
 static int compose(char *path, const char *folder, const char *middle, const char *name)

@@ -36,6 +36,12 @@ int plan_lock(struct plan *plan, struct err *err);
 /* Removes the sockets, releases the locks, frees the graph. */
 void plan_fini(struct plan *plan);
 
+/*
+ * The `tests` of a file that plan_make found right, one MessagePack value (config/tests.h), into memory that the caller frees. 0 or negative errno as plan_make.
+ */
+int plan_tests(const char *file, const char *const *parameters, char **ret_data, size_t *ret_size,
+	struct err *err);
+
 /* Where a pipeline that may be running is to be asked: found without its stages, its environment or a lock. */
 struct plan_place {
 	char name[64];
