@@ -18,6 +18,7 @@ UNIT_TESTS = \
 	tests/unit/test_group \
 	tests/unit/test_groups \
 	tests/unit/test_infer \
+	tests/unit/test_typed \
 	tests/unit/test_io \
 	tests/unit/test_json \
 	tests/unit/test_ledger \
@@ -72,6 +73,9 @@ nodist_EXTRA_tests_unit_test_frame_SOURCES = dummy.cxx
 tests_unit_test_infer_SOURCES = tests/unit/test_infer.c
 tests_unit_test_infer_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_infer_SOURCES = dummy.cxx
+tests_unit_test_typed_SOURCES = tests/unit/test_typed.c
+tests_unit_test_typed_LDADD = $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_typed_SOURCES = dummy.cxx
 tests_unit_test_json_SOURCES = tests/unit/test_json.c
 tests_unit_test_json_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_json_SOURCES = dummy.cxx

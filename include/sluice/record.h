@@ -148,6 +148,10 @@ extern const char *const sl_compression_names[];
 enum sl_format sl_format_of(const char *path);
 enum sl_compression sl_compression_of(const char *path);
 
+/* Of a csv file: is its first line the header? AUTO: unless there are `columns`. */
+enum sl_header { SL_HEADER_AUTO, SL_HEADER_PRESENT, SL_HEADER_ABSENT };
+extern const char *const sl_header_names[];
+
 struct sl_codec {
 	enum sl_format format;           /* not AUTO */
 	enum sl_compression compression; /* not AUTO */
@@ -158,11 +162,21 @@ struct sl_codec {
 	bool no_header;             /* writing: the file has one already */
 	const char *const *columns; /* borrowed until free; NULL: the first line is the header */
 	uint32_t column_count;
+	enum sl_header header; /* reading, ABSENT without columns: they are c1, c2, ... */
+	bool infers; /* reading: what has the form of a number or boolean is one, see typed.h */
+	bool empty_is_null; /* reading */
 	/* all text formats: longest record in bytes, 0: 16 MiB; a longer one is refused, not truncated */
 	size_t record_max;
 	/* reading: a descriptor that has nothing now is -EAGAIN also when it is not non-blocking */
 	bool no_wait;
 };
+
+/*
+ * Finds what is left open of delimiter (0), quote (0) and header (AUTO, no columns) of a csv file, from its first 64 KiB (decompressed) alone, and
+ * puts it into `codec`. `fd` is a regular file at its begin, and stands there again afterwards. 0; 1: the file is empty, and nothing was found;
+ * -EINVAL: more than one dialect fits, or none; another negative errno. Text into `text`: what was found ("delimiter ';', ..."), or what is wrong and what to write.
+ */
+int sl_sniff(struct sl_codec *codec, int fd, char *text, size_t text_size);
 
 /*
  * A decoder reads one stream and appends records. Positions count *decompressed* bytes from the stream's

@@ -15,6 +15,7 @@
 
 const char *const sl_format_names[] = { "auto", "ndjson", "json", "csv", "lines", "msgpack", NULL };
 const char *const sl_compression_names[] = { "auto", "none", "gzip", "zstd", NULL };
+const char *const sl_header_names[] = { "auto", "present", "absent", NULL };
 
 struct ending {
 	const char *text;
@@ -306,12 +307,15 @@ static int read_until(struct sl_decoder *d, uint64_t position)
 	return r < 0 ? r : d->complete == position ? 0 : -ENODATA;
 }
 
+/* What was refused before it was refused then. */
 static int read_header(struct sl_decoder *d)
 {
+	sl_refuse_fn *refuse = d->refuse;
 	struct sl_writer out;
 	int r = 0;
 
 	sl_writer_init(&out);
+	d->refuse = NULL;
 	while (r >= 0 && d->csv && csv_reader_wants_header(d->csv)) {
 		r = csv_eat(d, &out);
 		if (r == EATEN_END)
@@ -319,6 +323,7 @@ static int read_header(struct sl_decoder *d)
 		if (r == EATEN_NOTHING)
 			r = fill(d);
 	}
+	d->refuse = refuse;
 	sl_writer_fini(&out);
 	return r < 0 ? r : 0;
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The csv format over libcsv. Reading feeds it one physical line at a time, so that the position behind each record is exact;
- * a quoted newline just makes a record of several feeds. Fields are strings; spaces belong to them.
+ * a quoted newline just makes a record of several feeds. Fields are strings, or what their form says (typed.h); spaces belong to them.
  */
 #include "record/codec.h"
 
@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include <csv.h>
+
+#include "record/typed.h"
 
 #define NO_QUOTE 0xff /* a byte that valid UTF-8 never has */
 
@@ -30,6 +32,7 @@ struct csv_reader {
 	uint32_t rows;   /* completed in this feed */
 	uint64_t lines;  /* of this record so far */
 	bool wants_header;
+	bool has_names; /* from the codec: a header is passed over */
 	int error;
 	char reason[128];
 };
@@ -74,6 +77,13 @@ static int add_column(struct csv_reader *csv, const char *name, size_t size)
 	return 0;
 }
 
+static void drop_columns(struct csv_reader *csv)
+{
+	for (uint32_t i = 0; i < csv->column_count; i++)
+		free(csv->columns[i]);
+	csv->column_count = 0;
+}
+
 int csv_reader_new(const struct sl_codec *codec, struct csv_reader **ret)
 {
 	struct csv_reader *csv = calloc(1, sizeof(*csv));
@@ -83,7 +93,8 @@ int csv_reader_new(const struct sl_codec *codec, struct csv_reader **ret)
 		return -ENOMEM;
 	*ret = csv;
 	csv->codec = codec;
-	csv->wants_header = !codec->columns;
+	csv->has_names = codec->columns != NULL;
+	csv->wants_header = codec->header == SL_HEADER_PRESENT || !codec->columns;
 	for (uint32_t i = 0; codec->columns && i < codec->column_count && r == 0; i++)
 		r = add_column(csv, codec->columns[i], strlen(codec->columns[i]));
 	return r < 0 ? r : parser_init(csv);
@@ -93,8 +104,7 @@ void csv_reader_free(struct csv_reader *csv)
 {
 	if (!csv)
 		return;
-	for (uint32_t i = 0; i < csv->column_count; i++)
-		free(csv->columns[i]);
+	drop_columns(csv);
 	free(csv->columns);
 	free(csv->sizes);
 	csv_free(&csv->parser);
@@ -112,14 +122,46 @@ bool csv_reader_wants_header(const struct csv_reader *csv)
 	return csv->wants_header;
 }
 
+static void put_field(struct csv_reader *csv, const char *text, size_t size)
+{
+	if (size == 0 && csv->codec->empty_is_null)
+		sl_put_nil(&csv->record);
+	else if (csv->codec->infers)
+		infer_put(&csv->record, text, size);
+	else
+		sl_put_str(&csv->record, text, size);
+}
+
+/* Without a header and names the first row says how many columns there are; only its values are kept until it ends. */
+static bool is_counting(const struct csv_reader *csv)
+{
+	return csv->wants_header && csv->codec->header == SL_HEADER_ABSENT;
+}
+
+/* Of the first row. */
+static void on_first_row(struct csv_reader *csv, const char *text, size_t size)
+{
+	char name[16];
+	int r = 0;
+
+	if (is_counting(csv)) {
+		(void)snprintf(name, sizeof(name), "c%u", csv->fields);
+		r = add_column(csv, name, strlen(name));
+		put_field(csv, text, size);
+	} else if (!csv->has_names) {
+		r = add_column(csv, text, size);
+	}
+	if (r < 0)
+		csv->error = r;
+}
+
 static void on_field(void *field, size_t size, void *user)
 {
 	struct csv_reader *csv = user;
 	uint32_t i = csv->fields++;
 
 	if (csv->wants_header) {
-		if (add_column(csv, field ? field : "", size) < 0)
-			csv->error = -ENOMEM;
+		on_first_row(csv, field ? field : "", size);
 		return;
 	}
 	if (i >= csv->column_count)
@@ -127,7 +169,22 @@ static void on_field(void *field, size_t size, void *user)
 	if (i == 0)
 		sl_put_map(&csv->record, csv->column_count);
 	sl_put_str(&csv->record, csv->columns[i], csv->sizes[i]);
-	sl_put_str(&csv->record, field ? field : "", size);
+	put_field(csv, field ? field : "", size);
+}
+
+/* The values of the first row, under the names that they gave the columns. */
+static void put_counted(struct csv_reader *csv)
+{
+	struct sl_cursor cursor = { .at = csv->record.data, .left = csv->column_count };
+	struct sl_value key, value;
+
+	sl_put_map(csv->out, csv->column_count);
+	for (uint32_t i = 0; !csv->record.error && sl_next(&cursor, &key, &value); i++) {
+		sl_put_str(csv->out, csv->columns[i], csv->sizes[i]);
+		sl_put_value(csv->out, value);
+	}
+	if (csv->record.error || sl_record_done(csv->out) < 0)
+		csv->error = -ENOMEM;
 }
 
 static void on_row(int newline, void *user)
@@ -138,6 +195,8 @@ static void on_row(int newline, void *user)
 	csv->rows++;
 	csv->is_open = false;
 	if (csv->wants_header) {
+		if (is_counting(csv))
+			put_counted(csv);
 		csv->wants_header = false;
 	} else if (csv->fields != csv->column_count) {
 		csv->is_broken = true;
@@ -156,6 +215,8 @@ static int restart(struct csv_reader *csv)
 {
 	csv_free(&csv->parser);
 	sl_writer_reset(&csv->record);
+	if (csv->wants_header && !csv->has_names)
+		drop_columns(csv);
 	csv->is_open = false;
 	csv->fields = 0;
 	csv->is_broken = true;

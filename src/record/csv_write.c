@@ -235,7 +235,7 @@ int csv_encode(struct sl_encoder *e, struct sl_value record)
 		r = make_slots(e);
 	if (r == 0)
 		r = fill_slots(e, record);
-	if (r == 0 && e->count == 0 && !e->codec.no_header)
+	if (r == 0 && e->count == 0 && !e->codec.no_header && e->codec.header != SL_HEADER_ABSENT)
 		r = put_header(e);
 	if (r == 0)
 		r = put_row(e);

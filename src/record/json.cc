@@ -79,6 +79,17 @@ extern "C" bool json_is_utf8(const char *text, size_t size)
 	return simdjson::validate_utf8(text, size);
 }
 
+extern "C" bool json_read_double(const char *text, size_t size, double *ret)
+{
+	double x;
+	auto [end, error] = std::from_chars(text, text + size, x);
+
+	if (error != std::errc() || end != text + size || !std::isfinite(x))
+		return false;
+	*ret = x;
+	return true;
+}
+
 extern "C" size_t json_print_double(char *text, double x)
 {
 	double size = std::fabs(x);

@@ -44,6 +44,8 @@ int json_write_lax(struct json_text *text, struct sl_value v, size_t enough);
 
 /* The double as json_write prints it, into 32 bytes; the length. x must be finite. */
 size_t json_print_double(char *text, double x);
+/* A number in JSON's form or with leading zeros, and nothing else, whatever the locale; false: it is none, or beyond what a double holds. */
+bool json_read_double(const char *text, size_t size, double *ret);
 bool json_is_utf8(const char *text, size_t size);
 
 #ifdef __cplusplus

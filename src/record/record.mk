@@ -9,10 +9,12 @@ librecord_a_SOURCES = \
 	src/record/csv.c \
 	src/record/csv_write.c \
 	src/record/infer.c src/record/infer.h \
+	src/record/typed.c src/record/typed.h \
 	src/record/json.cc src/record/json.h \
 	src/record/json_read.cc src/record/json_read.h \
 	src/record/json_stream.c \
 	src/record/print.c \
+	src/record/sniff.c \
 	src/record/stream.c src/record/stream.h \
 	src/record/text.c
 

@@ -202,6 +202,7 @@ const struct sl_stage sl_stage_source_exec = {
 static const struct sl_option options[] = {
 	PROGRAM_OPTIONS(struct shared),
 	CODEC_OPTIONS(struct shared, "ndjson"),
+	CODEC_READ_OPTIONS(struct shared),
 	{ SL_OPTION("record_max", SIZE, struct shared, codec.record_max), .fallback = "16MiB", .min = 1024, .max = 1 << 30,
 	  .help = "the longest record; a longer one is refused", .example = "\"1MiB\"" },
 	{ SL_OPTION("exit_ok", STRINGS, struct shared, exit_ok), .fallback = "0",

@@ -4,6 +4,13 @@
 
 #include <string.h>
 
+enum { TYPES_TEXT, TYPES_INFER };
+const char *const codec_types_names[] = { "text", "infer", NULL };
+enum { EMPTY_TEXT, EMPTY_NULL };
+const char *const codec_empty_names[] = { "text", "null", NULL };
+enum { DIALECT_GIVEN, DIALECT_SNIFF };
+const char *const codec_dialect_names[] = { "given", "sniff", NULL };
+
 static bool is_tsv(const char *path)
 {
 	const char *found = strstr(path, ".tsv");
@@ -23,6 +30,9 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 		.columns = options->columns.count > 0 ? options->columns.items : NULL,
 		.column_count = options->columns.count,
 		.record_max = options->record_max,
+		.header = (enum sl_header)options->header,
+		.infers = options->types == TYPES_INFER,
+		.empty_is_null = options->empty == EMPTY_NULL,
 	};
 
 	if (codec.format == SL_FORMAT_AUTO)
@@ -34,8 +44,13 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 			path);
 	if (codec.compression == SL_COMPRESSION_AUTO)
 		codec.compression = sl_compression_of(path);
-	if (codec.delimiter == '\0' && is_tsv(path))
+	if (codec.delimiter == '\0' && is_tsv(path) && options->dialect != DIALECT_SNIFF)
 		codec.delimiter = '\t';
 	*ret_codec = codec;
 	return 0;
+}
+
+bool codec_options_sniff(const struct codec_options *options, const struct sl_codec *codec)
+{
+	return options->dialect == DIALECT_SNIFF && codec->format == SL_FORMAT_CSV;
 }

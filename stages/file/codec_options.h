@@ -18,7 +18,14 @@ struct codec_options {
 	char quote;
 	bool no_quoting;
 	uint64_t record_max;
+	int header;
+	/* of sources */
+	int types, empty, dialect;
 };
+
+extern const char *const codec_types_names[];
+extern const char *const codec_empty_names[];
+extern const char *const codec_dialect_names[];
 
 /* clang-format off */
 #define CODEC_OPTIONS(struct_, format_) \
@@ -30,14 +37,25 @@ struct codec_options {
 	  .help = "csv: the names of the columns; reading: there is no header line then", .example = "[ \"id\", \"name\" ]" }, \
 	{ SL_OPTION("delimiter", CHAR, struct_, codec.delimiter), \
 	  .help = "csv: between fields; default: a comma, a tab for .tsv", .example = "\";\"" }, \
-	{ SL_OPTION("quote", CHAR, struct_, codec.quote), .fallback = "\"", \
-	  .help = "csv: around fields that hold the delimiter", .example = "\"'\"" }, \
+	{ SL_OPTION("quote", CHAR, struct_, codec.quote), \
+	  .help = "csv: around fields that hold the delimiter; default: \"", .example = "\"'\"" }, \
 	{ SL_OPTION("no_quoting", BOOL, struct_, codec.no_quoting), .fallback = "false", \
-	  .help = "csv: the quote is an ordinary character", .example = "true" }
+	  .help = "csv: the quote is an ordinary character", .example = "true" }, \
+	{ SL_OPTION("header", CHOICE, struct_, codec.header), .fallback = "auto", .choices = sl_header_names, \
+	  .help = "csv: is the first line the header; auto: reading, unless there are columns; writing, always", .example = "\"absent\"" }
+
+/* Of those that read. */
+#define CODEC_READ_OPTIONS(struct_) \
+	{ SL_OPTION("types", CHOICE, struct_, codec.types), .fallback = "text", .choices = codec_types_names, \
+	  .help = "csv: text: fields are strings; infer: what has the form of a number, true or false is one", .example = "\"infer\"" }, \
+	{ SL_OPTION("empty", CHOICE, struct_, codec.empty), .fallback = "text", .choices = codec_empty_names, \
+	  .help = "csv: an empty field is an empty string, or null", .example = "\"null\"" }
 /* clang-format on */
 
 /* What to do with the file at `path`. 0, or -EINVAL with what to write: the format is not known. */
 int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options,
 	const char *path, struct sl_codec *ret_codec);
+/* Is what was resolved to be completed by sl_sniff? */
+bool codec_options_sniff(const struct codec_options *options, const struct sl_codec *codec);
 
 #endif

@@ -85,6 +85,20 @@ static int go_on(struct sl_context *ctx, struct reader *reader)
 		     : 0;
 }
 
+/* By what the file holds alone: whoever goes on in it finds the same. */
+static int sniff(struct sl_context *ctx, const struct reader *reader, struct sl_codec *codec)
+{
+	char text[256];
+	int r = sl_sniff(codec, reader->fd, text, sizeof(text));
+
+	if (r < 0)
+		return sl_error(
+			ctx, r, "%s: its dialect cannot be found: %s", reader->refusal.name, text);
+	if (r == 0)
+		sl_log(ctx, SL_LOG_INFO, "%s: found %s", reader->refusal.name, text);
+	return 0;
+}
+
 static int open_next(struct sl_context *ctx, struct reader *reader, uint64_t wanted)
 {
 	const char *path = reader->files->items[reader->next++].path;
@@ -97,6 +111,8 @@ static int open_next(struct sl_context *ctx, struct reader *reader, uint64_t wan
 	reader->is_plain = codec.compression == SL_COMPRESSION_NONE && !input_is_stdin(path);
 	r = input_is_stdin(path) ? open_stdin(ctx, reader)
 				 : open_regular(ctx, reader, path, wanted);
+	if (r == 0 && codec_options_sniff(reader->codec, &codec))
+		r = sniff(ctx, reader, &codec);
 	if (r < 0)
 		return r;
 	reader->decoder = sl_decoder_new(&codec, reader->fd, input_refuse, &reader->refusal, &r);

@@ -45,6 +45,12 @@ static int check_follow(struct sl_context *ctx, const struct shared *o, const ch
 	r = codec_options_resolve(ctx, &o->codec, path, &codec);
 	if (r < 0)
 		return r;
+	if (codec_options_sniff(&o->codec, &codec))
+		return sl_error(ctx, -EINVAL,
+			"%s: a file that grows has no first 64 KiB yet: leave out `dialect`, and "
+			"write "
+			"`delimiter`, `quote` and `header`",
+			path);
 	if (codec.format == SL_FORMAT_JSON)
 		return sl_error(ctx, -EINVAL,
 			"%s: a JSON array has an end, and cannot be followed: write the file as "
@@ -58,13 +64,30 @@ static int check_follow(struct sl_context *ctx, const struct shared *o, const ch
 	return 0;
 }
 
+/* What comes from it cannot be looked at before it is read. */
+static int check_stdin(struct sl_context *ctx, const struct shared *o)
+{
+	struct sl_codec codec;
+	int r = codec_options_resolve(ctx, &o->codec, "-", &codec);
+
+	if (r == 0 && codec_options_sniff(&o->codec, &codec))
+		r = sl_error(ctx, -EINVAL,
+			"standard input is read once: leave out `dialect`, and write `delimiter`, "
+			"`quote` and `header`");
+	return r;
+}
+
 static int file_check(struct sl_context *ctx, const void *shared)
 {
 	const struct shared *o = shared;
 	int r = 0;
 
-	for (uint32_t i = 0; o->follow && i < o->path.count && r == 0; i++)
-		r = check_follow(ctx, o, o->path.items[i]);
+	for (uint32_t i = 0; i < o->path.count && r == 0; i++) {
+		if (o->follow)
+			r = check_follow(ctx, o, o->path.items[i]);
+		else if (input_is_stdin(o->path.items[i]))
+			r = check_stdin(ctx, o);
+	}
 	return r;
 }
 
@@ -268,6 +291,9 @@ static const struct sl_option options[] = {
 	  .help = "files, with * ? [] patterns; they are read in this order, each pattern sorted; \"-\" is standard input",
 	  .example = "\"/var/lib/shop/orders-*.csv\"" },
 	CODEC_OPTIONS(struct shared, "auto"),
+	CODEC_READ_OPTIONS(struct shared),
+	{ SL_OPTION("dialect", CHOICE, struct shared, codec.dialect), .fallback = "given", .choices = codec_dialect_names,
+	  .help = "csv: sniff: delimiter, quote and header are found from the first 64 KiB of each file, where no option gives them", .example = "\"sniff\"" },
 	{ SL_OPTION("record_max", SIZE, struct shared, codec.record_max), .fallback = "16MiB", .min = 1024, .max = 1 << 30,
 	  .help = "the longest record; a longer one is refused", .example = "\"1MiB\"" },
 	{ SL_OPTION("follow", BOOL, struct shared, follow), .fallback = "false",
