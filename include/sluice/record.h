@@ -131,6 +131,7 @@ enum sl_format {
 	SL_FORMAT_CSV,
 	SL_FORMAT_LINES,
 	SL_FORMAT_MSGPACK,
+	SL_FORMAT_FIXED, /* lines of fields of a fixed width */
 };
 
 enum sl_compression {
@@ -165,6 +166,8 @@ struct sl_codec {
 	enum sl_header header; /* reading, ABSENT without columns: they are c1, c2, ... */
 	bool infers; /* reading: what has the form of a number or boolean is one, see typed.h */
 	bool empty_is_null; /* reading */
+	/* fixed: ( { name = "id"; width = 8; type = "int"; }, ... ), an array of maps; borrowed until free */
+	struct sl_value fields;
 	/* all text formats: longest record in bytes, 0: 16 MiB; a longer one is refused, not truncated */
 	size_t record_max;
 	/* reading: a descriptor that has nothing now is -EAGAIN also when it is not non-blocking */
@@ -177,6 +180,9 @@ struct sl_codec {
  * -EINVAL: more than one dialect fits, or none; another negative errno. Text into `text`: what was found ("delimiter ';', ..."), or what is wrong and what to write.
  */
 int sl_sniff(struct sl_codec *codec, int fd, char *text, size_t text_size);
+
+/* Are these the `fields` of a fixed format? 0; -EINVAL: `text` says why they are not; -ENOMEM. */
+int sl_fields_check(struct sl_value fields, char *text, size_t text_size);
 
 /*
  * A decoder reads one stream and appends records. Positions count *decompressed* bytes from the stream's

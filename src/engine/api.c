@@ -18,7 +18,7 @@ __attribute__((used)) static void (*const functions[])(void) = {
 	API(sl_put_cstr), API(sl_put_bin), API(sl_put_array), API(sl_put_map), API(sl_put_value),
 	API(sl_record_done), API(sl_record_abandon),
 	API(sl_print), API(sl_json_print), API(sl_json_parse),
-	API(sl_format_of), API(sl_compression_of), API(sl_sniff),
+	API(sl_format_of), API(sl_compression_of), API(sl_sniff), API(sl_fields_check),
 	API(sl_decoder_new), API(sl_decoder_free), API(sl_decoder_read), API(sl_decoder_reason), API(sl_decoder_line),
 	API(sl_decoder_bytes), API(sl_decoder_seek), API(sl_decoder_limit), API(sl_decoder_follow), API(sl_decoder_end),
 	API(sl_encoder_new), API(sl_encoder_free), API(sl_encoder_write), API(sl_encoder_flush), API(sl_encoder_finish), API(sl_encoder_save), API(sl_encoder_restore),

@@ -13,7 +13,8 @@
 #define TEXT_SIZE (256u << 10) /* an encoder writes when its text is so long */
 #define RECORD_MAX (16u << 20)
 
-const char *const sl_format_names[] = { "auto", "ndjson", "json", "csv", "lines", "msgpack", NULL };
+const char *const sl_format_names[] = { "auto", "ndjson", "json", "csv", "lines", "msgpack",
+	"fixed", NULL };
 const char *const sl_compression_names[] = { "auto", "none", "gzip", "zstd", NULL };
 const char *const sl_header_names[] = { "auto", "present", "absent", NULL };
 
@@ -78,13 +79,31 @@ static eat_fn *const eaters[] = {
 	[SL_FORMAT_CSV] = csv_eat,
 	[SL_FORMAT_LINES] = lines_eat,
 	[SL_FORMAT_MSGPACK] = msgpack_eat,
+	[SL_FORMAT_FIXED] = fixed_eat,
 };
+
+/* What the format keeps. */
+static int open_format(struct sl_decoder *d)
+{
+	switch (d->codec.format) {
+	case SL_FORMAT_JSON:
+	case SL_FORMAT_NDJSON:
+		d->json = json_reader_new();
+		return d->json ? 0 : -ENOMEM;
+	case SL_FORMAT_CSV:
+		return csv_reader_new(&d->codec, &d->csv);
+	case SL_FORMAT_FIXED:
+		return fixed_layout_new(d->codec.fields, &d->fixed, d->reason, sizeof(d->reason));
+	default:
+		return 0;
+	}
+}
 
 struct sl_decoder *sl_decoder_new(
 	const struct sl_codec *codec, int fd, sl_refuse_fn *refuse, void *user, int *ret_error)
 {
 	struct sl_decoder *d = calloc(1, sizeof(*d));
-	int r = 0;
+	int r;
 
 	*ret_error = -ENOMEM;
 	if (!d)
@@ -97,13 +116,9 @@ struct sl_decoder *sl_decoder_new(
 	d->capacity = WINDOW_SIZE;
 	d->data = calloc(1, d->capacity + JSON_PADDING);
 	d->in = stream_in_new(codec->compression, fd, codec->no_wait);
-	if (codec->format == SL_FORMAT_JSON || codec->format == SL_FORMAT_NDJSON)
-		d->json = json_reader_new();
-	if (codec->format == SL_FORMAT_CSV)
-		r = csv_reader_new(codec, &d->csv);
-	if (r < 0 || !d->data || !d->in ||
-		((codec->format == SL_FORMAT_JSON || codec->format == SL_FORMAT_NDJSON) &&
-			!d->json)) {
+	r = d->data && d->in ? open_format(d) : -ENOMEM;
+	if (r < 0) {
+		*ret_error = r;
 		sl_decoder_free(d);
 		return NULL;
 	}
@@ -117,6 +132,7 @@ void sl_decoder_free(struct sl_decoder *d)
 		return;
 	json_reader_free(d->json);
 	csv_reader_free(d->csv);
+	fixed_layout_free(d->fixed);
 	stream_in_free(d->in);
 	free(d->data);
 	free(d);
@@ -416,6 +432,7 @@ static encode_fn *const encoders[] = {
 	[SL_FORMAT_CSV] = csv_encode,
 	[SL_FORMAT_LINES] = lines_encode,
 	[SL_FORMAT_MSGPACK] = msgpack_encode,
+	[SL_FORMAT_FIXED] = fixed_encode,
 };
 
 struct sl_encoder *sl_encoder_new(const struct sl_codec *codec, int fd, int *ret_error)
@@ -428,8 +445,11 @@ struct sl_encoder *sl_encoder_new(const struct sl_codec *codec, int fd, int *ret
 	e->codec = *codec;
 	e->reason = "";
 	e->out = stream_out_new(codec->compression, fd);
-	if (!e->out) {
-		free(e);
+	if (e->out && codec->format == SL_FORMAT_FIXED)
+		*ret_error = fixed_layout_new(
+			codec->fields, &e->fixed, e->reason_text, sizeof(e->reason_text));
+	if (!e->out || (codec->format == SL_FORMAT_FIXED && !e->fixed)) {
+		sl_encoder_free(e);
 		return NULL;
 	}
 	*ret_error = 0;
@@ -441,6 +461,7 @@ void sl_encoder_free(struct sl_encoder *e)
 	if (!e)
 		return;
 	csv_encoder_fini(e);
+	fixed_layout_free(e->fixed);
 	stream_out_free(e->out);
 	json_text_free(&e->text);
 	free(e);

@@ -6,6 +6,7 @@
 #ifndef RECORD_CODEC_H
 #define RECORD_CODEC_H
 
+#include "record/fixed.h"
 #include "record/json.h"
 #include "record/stream.h"
 
@@ -31,6 +32,7 @@ struct sl_decoder {
 
 	struct json_reader *json;
 	struct csv_reader *csv;
+	struct fixed_layout *fixed;
 	/* json: where the scan for the end of an element stands */
 	enum { JSON_START, JSON_FIRST, JSON_ELEMENT, JSON_SEPARATOR, JSON_TAIL } json_state;
 	size_t scanned; /* bytes of the element seen so far */
@@ -52,6 +54,14 @@ int ndjson_eat(struct sl_decoder *d, struct sl_writer *out);
 int json_eat(struct sl_decoder *d, struct sl_writer *out);
 int csv_eat(struct sl_decoder *d, struct sl_writer *out);
 int msgpack_eat(struct sl_decoder *d, struct sl_writer *out);
+int fixed_eat(struct sl_decoder *d, struct sl_writer *out);
+
+/*
+ * The next line: 1 with its text, its size without the newline, and its whole size; else what the format is to answer in *ret_eaten. One that is too
+ * long is refused, and passed over.
+ */
+int decoder_line(struct sl_decoder *d, const char **ret_text, size_t *ret_size, size_t *ret_whole,
+	int *ret_eaten);
 
 /* The size of the line at the window's begin with its newline; 0: none is complete. At the end of the stream the rest is one. */
 size_t decoder_line_size(struct sl_decoder *d);
@@ -75,11 +85,13 @@ struct sl_encoder {
 	bool last_was_container; /* json */
 	char **columns;          /* csv: names; from the codec or the first record */
 	uint32_t column_count;
+	struct fixed_layout *fixed;
 	struct csv_slot *slots; /* csv_write.c's; one for each column */
 	const char *reason;
 	char reason_text[256];
 };
 
+int fixed_encode(struct sl_encoder *e, struct sl_value record);
 int csv_encode(struct sl_encoder *e, struct sl_value record);
 void csv_encoder_fini(struct sl_encoder *e);
 

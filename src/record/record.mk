@@ -9,6 +9,8 @@ librecord_a_SOURCES = \
 	src/record/csv.c \
 	src/record/csv_write.c \
 	src/record/infer.c src/record/infer.h \
+	src/record/fixed.c src/record/fixed.h \
+	src/record/fixed_layout.c \
 	src/record/typed.c src/record/typed.h \
 	src/record/json.cc src/record/json.h \
 	src/record/json_read.cc src/record/json_read.h \

@@ -41,9 +41,8 @@ static int line_too_long(struct sl_decoder *d)
 	return EATEN_RECORD;
 }
 
-/* The next line: 1 with text and size; else what the format is to answer in *ret_eaten. */
-static int next_line(struct sl_decoder *d, const char **ret_text, size_t *ret_size,
-	size_t *ret_whole, int *ret_eaten)
+int decoder_line(struct sl_decoder *d, const char **ret_text, size_t *ret_size, size_t *ret_whole,
+	int *ret_eaten)
 {
 	size_t whole = decoder_line_size(d);
 
@@ -71,7 +70,7 @@ int lines_eat(struct sl_decoder *d, struct sl_writer *out)
 	size_t size, whole;
 	int r = 0;
 
-	if (!next_line(d, &text, &size, &whole, &r))
+	if (!decoder_line(d, &text, &size, &whole, &r))
 		return r;
 	if (json_is_utf8(text, size)) {
 		sl_put_str(out, text, size);
@@ -97,7 +96,7 @@ int ndjson_eat(struct sl_decoder *d, struct sl_writer *out)
 	size_t size, whole;
 	int r = 0;
 
-	if (!next_line(d, &text, &size, &whole, &r))
+	if (!decoder_line(d, &text, &size, &whole, &r))
 		return r;
 	r = 0;
 	if (!is_blank(text, size)) {

@@ -18,6 +18,22 @@ static bool is_tsv(const char *path)
 	return found && (found[4] == '\0' || found[4] == '.');
 }
 
+static int check_fields(struct sl_context *ctx, const struct sl_codec *codec)
+{
+	char text[256];
+	int r;
+
+	if (codec->format != SL_FORMAT_FIXED && !codec->fields.data)
+		return 0;
+	if (codec->format != SL_FORMAT_FIXED)
+		return sl_error(ctx, -EINVAL,
+			"`fields` is for lines of fields of a fixed width: write format = "
+			"\"fixed\"; or "
+			"remove it");
+	r = sl_fields_check(codec->fields, text, sizeof(text));
+	return r < 0 ? sl_error(ctx, r, "%s", r == -EINVAL ? text : strerrordesc_np(-r)) : 0;
+}
+
 int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options,
 	const char *path, struct sl_codec *ret_codec)
 {
@@ -33,6 +49,7 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 		.header = (enum sl_header)options->header,
 		.infers = options->types == TYPES_INFER,
 		.empty_is_null = options->empty == EMPTY_NULL,
+		.fields = options->fields,
 	};
 
 	if (codec.format == SL_FORMAT_AUTO)
@@ -40,14 +57,14 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 	if (codec.format == SL_FORMAT_AUTO)
 		return sl_error(ctx, -EINVAL,
 			"%s: the ending of the file does not say its format: set `format` to "
-			"ndjson, json, csv, lines or msgpack",
+			"ndjson, json, csv, lines, msgpack or fixed",
 			path);
 	if (codec.compression == SL_COMPRESSION_AUTO)
 		codec.compression = sl_compression_of(path);
 	if (codec.delimiter == '\0' && is_tsv(path) && options->dialect != DIALECT_SNIFF)
 		codec.delimiter = '\t';
 	*ret_codec = codec;
-	return 0;
+	return check_fields(ctx, &codec);
 }
 
 bool codec_options_sniff(const struct codec_options *options, const struct sl_codec *codec)

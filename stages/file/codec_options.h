@@ -19,6 +19,7 @@ struct codec_options {
 	bool no_quoting;
 	uint64_t record_max;
 	int header;
+	struct sl_value fields;
 	/* of sources */
 	int types, empty, dialect;
 };
@@ -42,14 +43,17 @@ extern const char *const codec_dialect_names[];
 	{ SL_OPTION("no_quoting", BOOL, struct_, codec.no_quoting), .fallback = "false", \
 	  .help = "csv: the quote is an ordinary character", .example = "true" }, \
 	{ SL_OPTION("header", CHOICE, struct_, codec.header), .fallback = "auto", .choices = sl_header_names, \
-	  .help = "csv: is the first line the header; auto: reading, unless there are columns; writing, always", .example = "\"absent\"" }
+	  .help = "csv: is the first line the header; auto: reading, unless there are columns; writing, always", .example = "\"absent\"" }, \
+	{ SL_OPTION("fields", VALUES, struct_, codec.fields), \
+	  .help = "fixed: what stands in a line, one behind the other, with name, width, type, align, pad", \
+	  .example = "( { name = \"id\"; width = 8; type = \"int\"; }, { name = \"name\"; width = 20; } )" }
 
 /* Of those that read. */
 #define CODEC_READ_OPTIONS(struct_) \
 	{ SL_OPTION("types", CHOICE, struct_, codec.types), .fallback = "text", .choices = codec_types_names, \
 	  .help = "csv: text: fields are strings; infer: what has the form of a number, true or false is one", .example = "\"infer\"" }, \
 	{ SL_OPTION("empty", CHOICE, struct_, codec.empty), .fallback = "text", .choices = codec_empty_names, \
-	  .help = "csv: an empty field is an empty string, or null", .example = "\"null\"" }
+	  .help = "csv, fixed: an empty field is an empty string, or null", .example = "\"null\"" }
 /* clang-format on */
 
 /* What to do with the file at `path`. 0, or -EINVAL with what to write: the format is not known. */

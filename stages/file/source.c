@@ -270,7 +270,7 @@ const struct sl_stage sl_stage_source_file = {
 	.name = "file",
 	.role = SL_SOURCE,
 	.summary = "reads files or standard input, or follows files: csv, ndjson, json, lines, "
-		   "msgpack; gzip, zstd",
+		   "msgpack, fixed width; gzip, zstd",
 	.flags = SL_ONE_THREAD | SL_RESUMES | SL_CONFINED | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
