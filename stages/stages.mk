@@ -35,7 +35,12 @@ libstages_a_SOURCES = \
 	stages/file/frozen.c \
 	stages/file/identity.c stages/file/identity.h \
 	stages/file/inputs.c stages/file/inputs.h \
+	stages/file/journal.c stages/file/journal.h \
 	stages/file/lost.c \
+	stages/file/many.c stages/file/many.h \
+	stages/file/outputs.c stages/file/outputs.h \
+	stages/file/pattern.c stages/file/pattern.h \
+	stages/file/place.c stages/file/place.h \
 	stages/file/reader.c stages/file/reader.h \
 	stages/file/scan.c \
 	stages/file/sink.c \

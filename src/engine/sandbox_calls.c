@@ -38,7 +38,7 @@ static const int allowed[] = {
 	CALL(preadv), CALL(pwritev), CALL(preadv2), CALL(pwritev2), CALL(lseek), CALL(sendfile), CALL(copy_file_range), CALL(fstat),
 	CALL(newfstatat), CALL(statx), CALL(statfs), CALL(fstatfs), CALL(faccessat), CALL(faccessat2), CALL(readlinkat), CALL(getdents64),
 	CALL(getcwd), CALL(renameat2), CALL(renameat), CALL(linkat), CALL(unlinkat), CALL(mkdirat), CALL(truncate), CALL(ftruncate),
-	CALL(fallocate), CALL(fsync), CALL(fdatasync), CALL(sync_file_range), CALL(fadvise64), CALL(flock), CALL(fcntl), CALL(fchmod),
+	CALL(fallocate), CALL(fsync), CALL(syncfs), CALL(fdatasync), CALL(sync_file_range), CALL(fadvise64), CALL(flock), CALL(fcntl), CALL(fchmod),
 	CALL(fchmodat), CALL(fchown), CALL(utimensat), CALL(umask), CALL(dup), CALL(dup3), CALL(pipe2), CALL(ioctl), CALL(inotify_init1),
 	CALL(inotify_add_watch), CALL(inotify_rm_watch),
 	/* waiting */

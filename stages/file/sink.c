@@ -17,7 +17,8 @@
 #include <unistd.h>
 
 #include "codec_options.h"
-#include "inputs.h"
+#include "many.h"
+#include "place.h"
 #include "writer.h"
 
 #define INSTANCE "{instance}"
@@ -30,9 +31,12 @@ struct shared {
 	char target[PATH_MAX];
 	char part[PATH_MAX]; /* what is written: the hidden name, or the target itself */
 	struct sl_codec resolved;
+	struct many_options many;
+	bool is_many;
 };
 
 struct worker {
+	struct many many;
 	int fd;
 	struct sl_encoder *encoder;
 	struct sl_writer mark;
@@ -55,6 +59,9 @@ static int file_check(struct sl_context *ctx, const void *shared)
 	if (strlen(o->path) > PATH_MAX - 64)
 		return sl_error(ctx, -ENAMETOOLONG, "`path` is longer than the kernel takes");
 	r = codec_options_resolve(ctx, &o->codec, o->path, &codec);
+	if (r < 0)
+		return r;
+	r = many_check(ctx, &o->many, o->path, o->append);
 	if (r < 0)
 		return r;
 	if (o->append && codec.format == SL_FORMAT_JSON)
@@ -99,10 +106,16 @@ static int file_open(struct sl_context *ctx, void *shared)
 {
 	struct shared *o = shared;
 	struct stat st;
+	int r = codec_options_resolve(ctx, &o->codec, o->path, &o->resolved);
 
+	o->is_many = many_is(o->path);
 	if (sl_process_count(ctx) > 1 && !strstr(o->path, INSTANCE))
 		return sl_error(ctx, -EINVAL,
 			"several processes cannot write one file: put {instance} into `path`");
+	if (r < 0)
+		return r;
+	if (o->is_many)
+		return many_open(ctx, o->path);
 	if (!name_files(ctx, o))
 		return sl_error(
 			ctx, -ENAMETOOLONG, "%s is longer than the kernel takes", o->target);
@@ -112,18 +125,17 @@ static int file_open(struct sl_context *ctx, void *shared)
 	if (stat(o->target, &st) == 0 && S_ISDIR(st.st_mode))
 		return sl_error(
 			ctx, -EISDIR, "%s is a folder: `path` names the file to write", o->target);
-	return codec_options_resolve(ctx, &o->codec, o->target, &o->resolved);
+	return 0;
 }
 
 /* --- the mark: [what the encoder knows, length, file system, inode, hash of what stands before the length] --------------------------------- */
 
-#define MARK_FIELDS 5
+#define MARK_FIELDS (1 + PLACE_FIELDS)
 
 /* What was written is whole up to here: a successor cuts the file to this length and goes on. */
 static int remember(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
-	struct stat st;
-	uint64_t system;
+	struct file_place place;
 	int r;
 
 	sl_writer_reset(&w->mark);
@@ -132,13 +144,10 @@ static int remember(struct sl_context *ctx, const struct shared *o, struct worke
 	if (r < 0)
 		return sl_error(
 			ctx, r, "cannot write %s: %s", o->target, sl_encoder_reason(w->encoder));
-	if (fstat(w->fd, &st) < 0)
-		return sl_error(ctx, -errno, "%s: %s", o->part, strerrordesc_np(errno));
-	sl_put_uint(&w->mark, (uint64_t)st.st_size);
-	system = file_system(w->fd, o->part, st.st_dev);
-	sl_put_uint(&w->mark, system ? system : st.st_dev);
-	sl_put_uint(&w->mark, st.st_ino);
-	sl_put_uint(&w->mark, input_mark(w->fd, (uint64_t)st.st_size));
+	r = place_of(w->fd, o->part, &place);
+	if (r < 0)
+		return sl_error(ctx, r, "%s: %s", o->part, strerrordesc_np(-r));
+	place_put(&w->mark, &place);
 	r = sl_record_done(&w->mark);
 	if (r == 0)
 		sl_remember(ctx, w->mark.data, w->mark.mark);
@@ -153,43 +162,17 @@ static int no_mark(struct sl_context *ctx, const struct shared *o)
 		o->part);
 }
 
-/* What a mark says of the file. */
-struct place {
-	uint64_t length, system, inode, hash;
-};
-
-/* An older mark has the device; and where the file system says nothing about itself there is nothing else. */
-static bool is_there(int fd, const struct stat *st, const struct place *place)
-{
-	return st->st_ino == place->inode &&
-	       (st->st_dev == place->system || file_system(fd, NULL, st->st_dev) == place->system);
-}
-
-/*
- * The very file; or one with the same before the length: after a power cut it may have been written anew, and the number of its device may be another
- * one after any start of the machine.
- */
-static bool is_file(int fd, const struct place *place)
-{
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0 || (uint64_t)st.st_size < place->length)
-		return false;
-	return is_there(fd, &st, place) ||
-	       (place->hash != 0 && input_mark(fd, place->length) == place->hash);
-}
-
 /* The predecessor's file, or the target when it had that name already; w->fd. */
-static int open_again(struct shared *o, struct worker *w, const struct place *place)
+static int open_again(struct shared *o, struct worker *w, const struct file_place *place)
 {
 	w->fd = open(o->part, O_RDWR | O_CLOEXEC | (o->append ? O_APPEND : 0));
-	if (is_file(w->fd, place))
+	if (place_is_in(w->fd, place))
 		return 0;
 	if (w->fd >= 0)
 		(void)close(w->fd);
 	w->fd = open(o->target, O_RDWR | O_CLOEXEC);
 	w->is_published = true;
-	return is_file(w->fd, place) ? 0 : -EIO;
+	return place_is_in(w->fd, place) ? 0 : -EIO;
 }
 
 static int begin(struct sl_context *ctx, struct shared *o, struct worker *w)
@@ -215,14 +198,13 @@ static int go_on(
 {
 	struct sl_value fields[MARK_FIELDS], key;
 	struct sl_cursor c = sl_walk((struct sl_value){ .data = data, .size = size });
-	struct place place;
+	struct file_place place;
 	int r;
 
 	for (int i = 0; i < MARK_FIELDS; i++)
 		if (!sl_next(&c, &key, &fields[i]))
 			return no_mark(ctx, o);
-	if (!sl_get_uint(fields[1], &place.length) || !sl_get_uint(fields[2], &place.system) ||
-		!sl_get_uint(fields[3], &place.inode) || !sl_get_uint(fields[4], &place.hash))
+	if (!place_get(fields + 1, &place))
 		return no_mark(ctx, o);
 	if (open_again(o, w, &place) < 0) {
 		if (place.length > 0 || (o->append && access(o->part, F_OK) == 0))
@@ -250,9 +232,12 @@ static int go_on(
 static int file_start(struct sl_context *ctx, void *shared, void *worker)
 {
 	struct worker *w = worker;
+	const struct shared *o = shared;
 	const void *data;
 	size_t size;
 
+	if (o->is_many)
+		return many_start(ctx, &w->many, &o->many, o->path, &o->resolved);
 	w->fd = -1;
 	sl_writer_init(&w->mark);
 	return sl_recall(ctx, &data, &size) ? go_on(ctx, shared, w, data, size)
@@ -301,8 +286,12 @@ static int64_t file_write(
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
-	int r = w->is_published ? take_back(ctx, o, w) : 0;
+	int r = 0;
 
+	if (o->is_many)
+		return many_write(ctx, &w->many, in);
+	if (w->is_published)
+		r = take_back(ctx, o, w);
 	if (r < 0)
 		return r;
 	w->has_data = true;
@@ -311,7 +300,10 @@ static int64_t file_write(
 
 static int file_commit(struct sl_context *ctx, void *shared, void *worker)
 {
-	return remember(ctx, shared, worker);
+	const struct shared *o = shared;
+	struct worker *w = worker;
+
+	return o->is_many ? many_commit(ctx, &w->many) : remember(ctx, o, w);
 }
 
 /* The file's bytes, then its name, then the folder that holds the name. */
@@ -340,6 +332,8 @@ static int file_finish(struct sl_context *ctx, void *shared, void *worker, bool 
 	struct worker *w = worker;
 	int r;
 
+	if (o->is_many)
+		return many_finish(ctx, &w->many, complete);
 	if (w->is_published)
 		return 0;
 	/* Who goes on with the run goes on with the file. */
@@ -378,6 +372,8 @@ static int file_sync(struct sl_context *ctx, const void *shared)
 	struct shared o = *(const struct shared *)shared;
 	int r;
 
+	if (many_is(o.path))
+		return many_sync(ctx, o.path);
 	if (!name_files(ctx, &o))
 		return 0;
 	/* What is published was synced before. */
@@ -387,10 +383,14 @@ static int file_sync(struct sl_context *ctx, const void *shared)
 
 static void file_stop(struct sl_context *ctx, void *shared, void *worker)
 {
+	const struct shared *o = shared;
 	struct worker *w = worker;
 
 	(void)ctx;
-	(void)shared;
+	if (o->is_many) {
+		many_stop(&w->many);
+		return;
+	}
 	sl_encoder_free(w->encoder);
 	sl_writer_fini(&w->mark);
 	(void)close(w->fd);
@@ -400,6 +400,10 @@ static void file_files(struct sl_context *ctx, const void *shared, sl_files_fn *
 {
 	struct shared o = *(const struct shared *)shared;
 
+	if (many_is(o.path)) {
+		many_files(ctx, o.path, tell, user);
+		return;
+	}
 	if (!name_files(ctx, &o))
 		return;
 	tell(user, o.target, SL_FILES_WRITE);
@@ -412,7 +416,8 @@ const struct sl_stage sl_stage_sink_file = {
 	.abi = SL_ABI,
 	.name = "file",
 	.role = SL_SINK,
-	.summary = "writes a file, seen only when it is whole; or appends to one",
+	.summary = "writes a file, seen only when it is whole; or appends to one; or many, by "
+		   "fields and time",
 	.flags = SL_ONE_THREAD | SL_RESUMES | SL_REMEMBERED | SL_CONFINED | SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
@@ -432,10 +437,18 @@ const struct sl_stage sl_stage_sink_file = {
 /* clang-format off */
 static const struct sl_option options[] = {
 	{ SL_OPTION("path", STRING, struct shared, path), .required = true,
-	  .help = "the file; {instance} is the number of the process", .example = "\"/var/lib/shop/vat.ndjson\"" },
+	  .help = "the file; {instance} is the number of the process; {field}, {year}, {month}, {day}, {hour} make many files, {n} numbers them", .example = "\"/var/lib/shop/vat.ndjson\"" },
 	{ SL_OPTION("append", BOOL, struct shared, append), .fallback = "false",
 	  .help = "add to the file instead of replacing it when all is written", .example = "true" },
 	CODEC_OPTIONS(struct shared, "auto"),
+	{ SL_OPTION("time", STRING, struct shared, many.time),
+	  .help = "the field that {year}, {month}, {day} and {hour} are taken from; absent: the clock", .example = "\"created\"" },
+	{ SL_OPTION("rotate_size", SIZE, struct shared, many.rotate_size),
+	  .help = "a file is done when it has this size, and the next {n} begins; 0: never", .example = "\"100MiB\"" },
+	{ SL_OPTION("rotate_every", DURATION, struct shared, many.rotate_every),
+	  .help = "a file is done when it is so old, and the next {n} begins; 0: never", .example = "\"1h\"" },
+	{ SL_OPTION("open_max", INT, struct shared, many.open_max), .fallback = "100", .min = 1, .max = 100000,
+	  .help = "files that are open at once; the one that was written longest ago is closed for another", .example = "20" },
 	{ 0 },
 };
 /* clang-format on */
