@@ -26,6 +26,7 @@ UNIT_TESTS = \
 	tests/unit/test_notify \
 	tests/unit/test_order \
 	tests/unit/test_outlet \
+	tests/unit/test_pattern \
 	tests/unit/test_repeats \
 	tests/unit/test_sandbox \
 	tests/unit/test_secret \
@@ -94,6 +95,9 @@ nodist_EXTRA_tests_unit_test_notify_SOURCES = dummy.cxx
 tests_unit_test_order_SOURCES = tests/unit/test_order.c
 tests_unit_test_order_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_order_SOURCES = dummy.cxx
+tests_unit_test_pattern_SOURCES = tests/unit/test_pattern.c stages/file/pattern.c
+tests_unit_test_pattern_LDADD = $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_pattern_SOURCES = dummy.cxx
 tests_unit_test_outlet_SOURCES = tests/unit/test_outlet.c
 tests_unit_test_outlet_LDADD = $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_outlet_SOURCES = dummy.cxx

@@ -16,7 +16,7 @@ HARDY = 'restart = 1000000; restart_within = "100ms"; backoff = "2ms";'
 
 READ = f'read = {{ source = "file"; path = "in-*.ndjson"; rate = "%(rate)s"; {HARDY} }};'
 DB = (f'db = {{ sink = "sqlite"; from = %(end)s; path = "out.db"; table = "t"; create = true; %(sinks)s {HARDY} }};')
-FILE = f'save = {{ sink = "file"; from = %(end)s; path = "out%(instance)s.ndjson"; format = "ndjson"; %(sinks)s {HARDY} }};'
+FILE = f'save = {{ sink = "file"; from = %(end)s; path = "out%(instance)s.ndjson"; format = "ndjson"; %(sinks)s %(save)s {HARDY} }};'
 
 
 def sql(name, source, query, more=""):
@@ -38,6 +38,8 @@ SHAPES = {
                       sinks="processes = 2;", instance="-{instance}"),
     "any": dict(stages=sql("f", "read", KEEP, 'processes = 2; order = "any";'), end='"f"', ids=lambda n: range(n),
                 sinks='order = "any";'),
+    "many files": dict(stages=sql("f", "read", KEEP, "processes = 2;"), end='"f"', ids=lambda n: range(n), instance="-{v}.{n}",
+                       save='rotate_size = "4KiB"; open_max = 30;'),
 }
 
 
@@ -49,7 +51,7 @@ def write_input(place, records, files=3):
 
 
 def config(shape, rate):
-    shape = {"sinks": "", "instance": "", **SHAPES[shape]}
+    shape = {"sinks": "", "instance": "", "save": "", **SHAPES[shape]}
     return "stages = { %s %s %s %s };" % (READ % {"rate": rate}, shape["stages"], FILE % shape, DB % shape)
 
 

@@ -39,6 +39,17 @@ def test_unicode(place):
     assert list(csv.reader(open(place.path / "digits.csv"))) == expected
 
 
+def test_categories(place):
+    run_example(place, "categories")
+    expected = {}
+    rows = [line.split(";")[:3] for line in open("/usr/share/unicode/UnicodeData.txt")]
+    for code, name, category in rows:
+        expected.setdefault(f"{category}.csv", [["code", "category", "name"]]).append([code, category, name])
+    assert {path.name: list(csv.reader(open(path))) for path in (place.path / "categories").iterdir()} == expected
+    assert len(expected) > 20
+    assert open(place.path / "categories.txt").read() == "".join(f"{code:0>6} {category} {name:90}\n" for code, name, category in rows)
+
+
 def test_countries(place):
     run_example(place, "countries")
     countries = json.load(open("/usr/share/iso-codes/json/iso_3166-1.json"))["3166-1"]

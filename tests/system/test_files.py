@@ -182,9 +182,13 @@ def test_what_check_says_of_names(place, options, reason):
 
 def test_two_sinks_of_one_name(place):
     """Equal patterns are found by the check; names that meet, by the sinks."""
-    text = """stages = { a = { source = "inline"; records = ( { k = "x"; l = "%s"; } ); };
-      b = { sink = "file"; from = "a"; path = "out/{k}.ndjson"; restart = 0; };
+    text = """stages = { a = { source = "file"; path = "in.ndjson"; rate = "1000/s"; };
+      b = { sink = "file"; from = "a"; path = "{k}.ndjson"; restart = 0; };
       c = { sink = "file"; from = "a"; path = "%s"; restart = 0; }; };"""
-    place.write("p.conf", text % ("x", "./out/{k}.ndjson"))
+    put(place, [{"k": "x", "l": "x"}] * 3000)
+    place.write("p.conf", text % "./{k}.ndjson")
     code, _, err = place.sluice("check", "p.conf")
     assert code == 78 and "write one file" in err, err
+    place.write("p.conf", text % "{l}.ndjson")
+    code, _, err = place.sluice("run", "p.conf")
+    assert code == 1 and ".x.ndjson.part is being written by another sink" in err, err

@@ -11,7 +11,7 @@ import power
 from conftest import wait_for
 
 
-@pytest.mark.parametrize("shape", ["chain", "two sinks", "diamond"])
+@pytest.mark.parametrize("shape", ["chain", "two sinks", "diamond", "many files"])
 def test_each_record_once_over_power_cuts(shape):
     seed = random.randrange(1 << 30)
     print(f"power: {shape}, seed {seed}")
