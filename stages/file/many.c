@@ -106,7 +106,7 @@ static uint32_t count_files(const struct outputs *outputs)
 static int remember(struct sl_context *ctx, struct many *many)
 {
 	struct outputs *outputs = &many->outputs;
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 	int r;
 
 	sl_writer_reset(&many->mark);
@@ -282,7 +282,7 @@ static bool is_over(const struct many *many, const struct output *output)
 int many_commit(struct sl_context *ctx, struct many *many)
 {
 	struct outputs *outputs = &many->outputs;
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 	int r = outputs_publish(ctx, outputs, false);
 
 	look_at_clock(many);
@@ -299,7 +299,7 @@ int many_commit(struct sl_context *ctx, struct many *many)
 int many_finish(struct sl_context *ctx, struct many *many, bool complete)
 {
 	struct outputs *outputs = &many->outputs;
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 	int r = outputs_publish(ctx, outputs, false);
 
 	HASH_ITER (hh, outputs->by_key, output, next) {

@@ -80,9 +80,10 @@ static uint64_t number_of(const char *name, const char *key)
 	if (strncmp(name, key, before) != 0 || name[before] < '1' || name[before] > '9')
 		return 0;
 	number = strtoull(name + before, &end, 10);
-	if (strncmp(end, mark + 1, strlen(mark + 1)) != 0)
+	for (mark++; *mark && *mark == *end; mark++)
+		end++;
+	if (*mark)
 		return 0;
-	end += strlen(mark + 1);
 	return *end == '\0' || strcmp(end, PART) == 0 ? number : 0;
 }
 
@@ -274,6 +275,12 @@ static int make(struct sl_context *ctx, struct outputs *outputs, struct output *
 	return r;
 }
 
+static int enlist(struct sl_context *ctx, struct outputs *outputs, struct output *output)
+{
+	HASH_ADD_KEYPTR(hh, outputs->by_key, output->key, strlen(output->key), output);
+	return output->hh.tbl ? 0 : sl_error(ctx, -ENOMEM, "no memory for a file");
+}
+
 static struct output *add(struct sl_context *ctx, struct outputs *outputs, const char *key,
 	int64_t now, int64_t period, int *ret_error)
 {
@@ -284,9 +291,10 @@ static struct output *add(struct sl_context *ctx, struct outputs *outputs, const
 	if (*ret_error == 0) {
 		output->opened = now;
 		output->period = period;
-		HASH_ADD_KEYPTR(hh, outputs->by_key, output->key, strlen(output->key), output);
-		return output;
+		*ret_error = enlist(ctx, outputs, output);
 	}
+	if (*ret_error == 0)
+		return output;
 	if (output)
 		output_free(outputs, output);
 	return NULL;
@@ -364,7 +372,7 @@ static int announce(struct sl_context *ctx, struct outputs *outputs, const struc
 /* Their bytes, what is to happen, their names, and then the folders that hold the names. */
 int outputs_publish(struct sl_context *ctx, struct outputs *outputs, bool all)
 {
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 	char folder[PATH_MAX], last[PATH_MAX] = "";
 	bool is_any = false;
 	int r = 0;
@@ -449,11 +457,14 @@ int outputs_restore(struct sl_context *ctx, struct outputs *outputs, struct sl_v
 		output_free(outputs, output);
 		return sl_error(ctx, -EIO, "what was remembered of a file is not whole");
 	}
-	if (output->is_done)
+	if (output->is_done) {
 		DL_APPEND(outputs->done, output);
-	else
-		HASH_ADD_KEYPTR(hh, outputs->by_key, output->key, strlen(output->key), output);
-	return 0;
+		return 0;
+	}
+	if (enlist(ctx, outputs, output) == 0)
+		return 0;
+	output_free(outputs, output);
+	return -ENOMEM;
 }
 
 /* --- going back --------------------------------------------------------------------------------- */
@@ -466,7 +477,7 @@ struct undoing {
 
 static struct output *find_output(struct outputs *outputs, const char *path, bool by_part)
 {
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 
 	HASH_ITER (hh, outputs->by_key, output, next) {
 		if (strcmp(by_part ? output->part : output->target, path) == 0)
@@ -553,7 +564,7 @@ static int cut_one(struct sl_context *ctx, const struct output *output)
 
 int outputs_cut(struct sl_context *ctx, struct outputs *outputs)
 {
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 	int r = 0;
 
 	HASH_ITER (hh, outputs->by_key, output, next) {
@@ -568,7 +579,7 @@ int outputs_cut(struct sl_context *ctx, struct outputs *outputs)
 
 void outputs_free(struct outputs *outputs)
 {
-	struct output *output, *next;
+	struct output *output = NULL, *next = NULL;
 
 	HASH_ITER (hh, outputs->by_key, output, next) {
 		HASH_DEL(outputs->by_key, output);
