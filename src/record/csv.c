@@ -127,7 +127,7 @@ static void put_field(struct csv_reader *csv, const char *text, size_t size)
 	if (size == 0 && csv->codec->empty_is_null)
 		sl_put_nil(&csv->record);
 	else if (csv->codec->infers)
-		infer_put(&csv->record, text, size);
+		typed_put(&csv->record, text, size);
 	else
 		sl_put_str(&csv->record, text, size);
 }

@@ -85,13 +85,13 @@ static bool put_field(
 	}
 	switch (field->type) {
 	case FIXED_INT:
-		return infer_put_int(w, s->text, s->size);
+		return typed_put_int(w, s->text, s->size);
 	case FIXED_FLOAT:
-		return infer_put_double(w, s->text, s->size);
+		return typed_put_double(w, s->text, s->size);
 	case FIXED_BOOL:
-		return infer_put_bool(w, s->text, s->size);
+		return typed_put_bool(w, s->text, s->size);
 	case FIXED_INFER:
-		infer_put(w, s->text, s->size);
+		typed_put(w, s->text, s->size);
 		return true;
 	default:
 		sl_put_str(w, s->text, s->size);

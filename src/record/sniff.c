@@ -95,7 +95,7 @@ static void on_field(void *field, size_t size, void *user)
 	if (r->rows == 0)
 		keep_head(r, text, size);
 	else if (r->typed && r->fields < r->head_count)
-		r->typed[r->fields] += infer_is_typed(text, size);
+		r->typed[r->fields] += typed_is(text, size);
 	r->fields++;
 }
 
@@ -326,7 +326,7 @@ static bool are_different(const struct reading *r)
 static bool has_header(const struct reading *r)
 {
 	for (uint32_t i = 0; i < r->head_count; i++)
-		if (r->heads[i].size == 0 || infer_is_typed(r->heads[i].text, r->heads[i].size))
+		if (r->heads[i].size == 0 || typed_is(r->heads[i].text, r->heads[i].size))
 			return false;
 	return are_different(r);
 }

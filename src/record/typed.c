@@ -97,20 +97,20 @@ static bool put_typed(struct sl_writer *w, const char *text, size_t size)
 	if (is_digit(text[0]) || text[0] == '-')
 		form = form_of(text, size, false);
 	if (form == FORM_NONE)
-		return infer_put_bool(w, text, size);
+		return typed_put_bool(w, text, size);
 	if ((size == 2 && memcmp(text, "-0", 2) == 0) ||
 		(form == FORM_DOUBLE && significant(text, size) > DIGITS_MAX))
 		return false;
 	return put_number(w, text, size, form);
 }
 
-void infer_put(struct sl_writer *w, const char *text, size_t size)
+void typed_put(struct sl_writer *w, const char *text, size_t size)
 {
 	if (!put_typed(w, text, size))
 		sl_put_str(w, text, size);
 }
 
-bool infer_is_typed(const char *text, size_t size)
+bool typed_is(const char *text, size_t size)
 {
 	struct sl_writer w;
 	bool is_typed;
@@ -129,13 +129,13 @@ static void skip_plus(const char **text, size_t *size)
 	}
 }
 
-bool infer_put_int(struct sl_writer *w, const char *text, size_t size)
+bool typed_put_int(struct sl_writer *w, const char *text, size_t size)
 {
 	skip_plus(&text, &size);
 	return form_of(text, size, true) == FORM_INT && put_integer(w, text, size);
 }
 
-bool infer_put_double(struct sl_writer *w, const char *text, size_t size)
+bool typed_put_double(struct sl_writer *w, const char *text, size_t size)
 {
 	double x;
 
@@ -146,7 +146,7 @@ bool infer_put_double(struct sl_writer *w, const char *text, size_t size)
 	return true;
 }
 
-bool infer_put_bool(struct sl_writer *w, const char *text, size_t size)
+bool typed_put_bool(struct sl_writer *w, const char *text, size_t size)
 {
 	bool is_true = size == 4 && memcmp(text, "true", 4) == 0;
 

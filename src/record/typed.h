@@ -14,13 +14,13 @@
 
 #include <sluice/record.h>
 
-void infer_put(struct sl_writer *w, const char *text, size_t size);
+void typed_put(struct sl_writer *w, const char *text, size_t size);
 /* Would it be something else than a string? */
-bool infer_is_typed(const char *text, size_t size);
+bool typed_is(const char *text, size_t size);
 
 /* What a column says that it is. Leading zeros and + are part of a number there. False: it is none, and nothing was put. */
-bool infer_put_int(struct sl_writer *w, const char *text, size_t size);
-bool infer_put_double(struct sl_writer *w, const char *text, size_t size);
-bool infer_put_bool(struct sl_writer *w, const char *text, size_t size);
+bool typed_put_int(struct sl_writer *w, const char *text, size_t size);
+bool typed_put_double(struct sl_writer *w, const char *text, size_t size);
+bool typed_put_bool(struct sl_writer *w, const char *text, size_t size);
 
 #endif

@@ -24,7 +24,7 @@ static const char *json_of(const char *text, bool (*put)(struct sl_writer *, con
 	if (put)
 		is_put = put(&w, text, strlen(text));
 	else
-		infer_put(&w, text, strlen(text));
+		typed_put(&w, text, strlen(text));
 	if (is_put)
 		sl_print((struct sl_value){ w.data, w.size }, out, sizeof(out));
 	sl_writer_fini(&w);
@@ -83,18 +83,18 @@ static void the_form_says_it(void **state)
 static void a_column_says_it(void **state)
 {
 	(void)state;
-	assert_string_equal(json_of("00042", infer_put_int), "42");
-	assert_string_equal(json_of("+7", infer_put_int), "7");
-	assert_string_equal(json_of("-007", infer_put_int), "-7");
-	assert_string_equal(json_of("4.0", infer_put_int), "none");
-	assert_string_equal(json_of("", infer_put_int), "none");
-	assert_string_equal(json_of("+-7", infer_put_int), "none");
-	assert_string_equal(json_of("99999999999999999999", infer_put_int), "none");
-	assert_string_equal(json_of("0012.50", infer_put_double), "12.5");
-	assert_string_equal(json_of("12", infer_put_double), "12.0");
-	assert_string_equal(json_of("1e999", infer_put_double), "none");
-	assert_string_equal(json_of("true", infer_put_bool), "true");
-	assert_string_equal(json_of("1", infer_put_bool), "none");
+	assert_string_equal(json_of("00042", typed_put_int), "42");
+	assert_string_equal(json_of("+7", typed_put_int), "7");
+	assert_string_equal(json_of("-007", typed_put_int), "-7");
+	assert_string_equal(json_of("4.0", typed_put_int), "none");
+	assert_string_equal(json_of("", typed_put_int), "none");
+	assert_string_equal(json_of("+-7", typed_put_int), "none");
+	assert_string_equal(json_of("99999999999999999999", typed_put_int), "none");
+	assert_string_equal(json_of("0012.50", typed_put_double), "12.5");
+	assert_string_equal(json_of("12", typed_put_double), "12.0");
+	assert_string_equal(json_of("1e999", typed_put_double), "none");
+	assert_string_equal(json_of("true", typed_put_bool), "true");
+	assert_string_equal(json_of("1", typed_put_bool), "none");
 }
 
 /* --- sniffing ----------------------------------------------------------------------------------- */
