@@ -14,7 +14,7 @@
 #pragma GCC visibility push(hidden)
 extern const struct sl_stage sl_stage_source_exec, sl_stage_transform_exec, sl_stage_sink_exec;
 extern const struct sl_stage sl_stage_source_file, sl_stage_source_http, sl_stage_source_inline,
-	sl_stage_source_listen, sl_stage_source_sequence;
+	sl_stage_source_listen, sl_stage_source_sequence, sl_stage_source_sqlite;
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_filter, sl_stage_map,
 	sl_stage_route, sl_stage_sql, sl_stage_aggregate, sl_stage_dedupe;
@@ -34,6 +34,7 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_source_inline,
 	&sl_stage_source_listen,
 	&sl_stage_source_sequence,
+	&sl_stage_source_sqlite,
 	&sl_stage_aggregate,
 	&sl_stage_transform_cpu,
 	&sl_stage_dedupe,
