@@ -62,3 +62,34 @@ modules_patterns_so_SOURCES = \
 	stages/validate/validate.c
 
 EXTRA_DIST += stages/journal/README.md stages/parse/README.md stages/postgres/README.md stages/validate/README.md
+# Files and SQLite always; PostgreSQL where there is libpq.
+stage_PROGRAMS += modules/lookup.so
+modules_lookup_so_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_lookup_so_CFLAGS = $(MODULE_CFLAGS) $(SQLITE_CFLAGS)
+modules_lookup_so_LDFLAGS = $(MODULE_LINK_FLAGS)
+modules_lookup_so_LDADD = $(SQLITE_LIBS)
+modules_lookup_so_SOURCES = \
+	stages/lookup/build.c stages/lookup/build.h \
+	stages/lookup/check.c stages/lookup/check.h \
+	stages/lookup/keeper.c stages/lookup/keeper.h \
+	stages/lookup/key.c stages/lookup/key.h \
+	stages/lookup/load.c stages/lookup/load.h \
+	stages/lookup/load_sqlite.c \
+	stages/lookup/lookup.h \
+	stages/lookup/server.h \
+	stages/lookup/stage.c \
+	stages/lookup/table.c stages/lookup/table.h \
+	stages/sqlite/page.c stages/sqlite/page.h
+if HAVE_LIBPQ
+modules_lookup_so_CFLAGS += $(LIBPQ_CFLAGS)
+modules_lookup_so_LDADD += $(LIBPQ_LIBS)
+modules_lookup_so_SOURCES += \
+	stages/lookup/server.c \
+	stages/postgres/check.c stages/postgres/check.h \
+	stages/postgres/field.c stages/postgres/field.h \
+	stages/postgres/files.c stages/postgres/files.h
+else
+modules_lookup_so_SOURCES += stages/lookup/server_none.c
+endif
+
+EXTRA_DIST += stages/lookup/README.md stages/postgres/README.md
