@@ -92,4 +92,16 @@ else
 modules_lookup_so_SOURCES += stages/lookup/server_none.c
 endif
 
-EXTRA_DIST += stages/lookup/README.md stages/postgres/README.md
+if HAVE_LUA
+stage_PROGRAMS += modules/lua.so
+endif
+modules_lua_so_CPPFLAGS = $(MODULE_CPPFLAGS)
+modules_lua_so_CFLAGS = $(MODULE_CFLAGS) $(LUA_CFLAGS)
+modules_lua_so_LDFLAGS = $(MODULE_LINK_FLAGS)
+modules_lua_so_LDADD = $(LUA_LIBS)
+modules_lua_so_SOURCES = \
+	stages/lua/machine.c stages/lua/machine.h \
+	stages/lua/stage.c \
+	stages/lua/value.c stages/lua/value.h
+
+EXTRA_DIST += stages/lookup/README.md stages/lua/README.md stages/postgres/README.md

@@ -162,8 +162,9 @@ int build_add(struct build *build, struct sl_value row)
 
 	build->rows++;
 	if (sl_kind(row) != SL_MAP)
-		return problem_say(build->problem, -EINVAL, "row %" PRIu64 " is no map, but of kind %s",
-			build->rows, sl_kind_name(sl_kind(row)));
+		return problem_say(build->problem, -EINVAL,
+			"row %" PRIu64 " is no map, but of kind %s", build->rows,
+			sl_kind_name(sl_kind(row)));
 	has_key = put_key(build, row);
 	sl_writer_reset(&build->fields);
 	if (build->options->take.count > 0)

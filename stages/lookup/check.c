@@ -17,8 +17,8 @@ static int check_home(struct sl_context *ctx, const struct lookup *o)
 	if (o->table && o->query)
 		return sl_error(ctx, -EINVAL, "write either `table` or `query`");
 	if (o->connection && !o->table && !o->query)
-		return sl_error(
-			ctx, -EINVAL, "`connection` wants a `table`, or a `query`: table = \"prices\";");
+		return sl_error(ctx, -EINVAL,
+			"`connection` wants a `table`, or a `query`: table = \"prices\";");
 	if (o->path && *o->path == '\0')
 		return sl_error(ctx, -EINVAL, "`path` names no file");
 	return o->connection ? server_check(ctx, o->connection) : 0;
@@ -53,8 +53,8 @@ static int check_names(struct sl_context *ctx, const struct lookup *o)
 {
 	for (uint32_t i = 0; i < o->rename.count; i++)
 		if (!takes(o, o->rename.names[i]))
-			return sl_error(ctx, -EINVAL, "`rename` names \"%s\", which `take` does not",
-				o->rename.names[i]);
+			return sl_error(ctx, -EINVAL,
+				"`rename` names \"%s\", which `take` does not", o->rename.names[i]);
 	for (uint32_t i = 0; i < o->take.count; i++)
 		for (uint32_t k = 0; k < i; k++)
 			if (strcmp(o->take.items[i], o->take.items[k]) == 0)
@@ -73,10 +73,12 @@ int check_options(struct sl_context *ctx, const struct lookup *o)
 		return r;
 	if (lookup_key_count(o) == 0)
 		return sl_error(ctx, -EINVAL,
-			"write by what the row is found: on = \"id\"; where the names are the same, "
+			"write by what the row is found: on = \"id\"; where the names are the "
+			"same, "
 			"else `key`: key = { article = \"id\"; };");
 	if (o->missing == MISSING_NULL && o->take.count == 0)
 		return sl_error(ctx, -EINVAL,
-			"missing = \"null\" wants `take`, so that it is known which fields are null");
+			"missing = \"null\" wants `take`, so that it is known which fields are "
+			"null");
 	return check_names(ctx, o);
 }

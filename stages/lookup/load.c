@@ -46,7 +46,8 @@ static void refuse(
 	(void)text;
 	(void)text_size;
 	if (problem->error == 0)
-		(void)problem_say(problem, -EINVAL, "line %llu: %s", (unsigned long long)line, reason);
+		(void)problem_say(
+			problem, -EINVAL, "line %llu: %s", (unsigned long long)line, reason);
 }
 
 static int read_rows(struct load *load, struct build *build, struct sl_decoder *decoder)
@@ -69,8 +70,9 @@ static int read_rows(struct load *load, struct build *build, struct sl_decoder *
 	sl_writer_fini(&row);
 	if (added < 0)
 		return added;
-	return r == SL_DECODE_END ? 0
-				  : problem_say(build->problem, r, "%s", sl_decoder_reason(decoder));
+	return r == SL_DECODE_END
+		       ? 0
+		       : problem_say(build->problem, r, "%s", sl_decoder_reason(decoder));
 }
 
 static int read_file(struct load *load, struct build *build, int fd)

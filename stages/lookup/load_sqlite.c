@@ -59,8 +59,7 @@ static int open_database(struct load *load, struct problem *problem)
 	if (sqlite3_open_v2(path, &load->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
 			SQLITE_OK ||
 		sqlite3_busy_timeout(load->db, BUSY_MS) != SQLITE_OK ||
-		sqlite3_exec(load->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL) !=
-			SQLITE_OK)
+		sqlite3_exec(load->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL) != SQLITE_OK)
 		return failed(load, problem);
 	return 0;
 }

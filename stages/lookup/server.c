@@ -158,7 +158,8 @@ int load_postgres(struct load *load, struct build *build)
 	if (r == 0) {
 		sql = o->query ? sqlite3_mprintf("%s", o->query)
 			       : sqlite3_mprintf("SELECT * FROM %s", o->table);
-		r = sql ? ask(&reader, sql, true) : problem_say(build->problem, -ENOMEM, "no memory");
+		r = sql ? ask(&reader, sql, true)
+			: problem_say(build->problem, -ENOMEM, "no memory");
 	}
 	sqlite3_free(sql);
 	sl_writer_fini(&reader.row);

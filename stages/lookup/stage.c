@@ -60,8 +60,7 @@ static int make_nothing(const struct lookup *o, struct sl_writer *nothing)
 	sl_writer_init(&name);
 	sl_put_map(nothing, o->take.count);
 	for (uint32_t i = 0; i < o->take.count; i++) {
-		const char *text =
-			build_name(o, &name, o->take.items[i], strlen(o->take.items[i]));
+		const char *text = build_name(o, &name, o->take.items[i], strlen(o->take.items[i]));
 
 		sl_put_cstr(nothing, text ? text : "");
 		sl_put_nil(nothing);
@@ -193,8 +192,8 @@ static int join(struct sl_context *ctx, const struct lookup *o, struct worker *w
 	for (uint32_t i = 0; i < lookup_key_count(o) && is_good; i++) {
 		const char *field = lookup_field(o, i);
 
-		is_good = key_put(
-			&w->key, sl_find(record, field, strlen(field)), lookup_is_loose(o));
+		is_good =
+			key_put(&w->key, sl_find(record, field, strlen(field)), lookup_is_loose(o));
 	}
 	if (w->key.error)
 		return -ENOMEM;

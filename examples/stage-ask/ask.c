@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Transform "lookup": asks a web service for each record, and puts the JSON that it answers into a field. */
+/* Transform "ask": asks a web service for each record, and puts the JSON that it answers into a field. */
 #include <sluice/stage.h>
 
 #include <ctype.h>
@@ -72,8 +72,8 @@ static int put_answer(struct sl_context *ctx, const struct shared *o, struct sl_
 }
 
 /* While it waits in sl_http, other records of this worker are in here, too. */
-static int lookup_transform(struct sl_context *ctx, void *shared, void *worker,
-	struct sl_value record, struct sl_writer *const *out)
+static int ask_transform(struct sl_context *ctx, void *shared, void *worker, struct sl_value record,
+	struct sl_writer *const *out)
 {
 	const struct shared *o = shared;
 	struct sl_http_response response;
@@ -105,14 +105,14 @@ static int lookup_transform(struct sl_context *ctx, void *shared, void *worker,
 
 static const struct sl_option options[];
 
-static const struct sl_stage lookup = {
+static const struct sl_stage ask = {
 	.abi = SL_ABI,
-	.name = "lookup",
+	.name = "ask",
 	.role = SL_TRANSFORM,
 	.summary = "asks a web service for each record",
 	.flags = SL_RESUMES | SL_TASKS,
 	.shared_size = sizeof(struct shared),
-	.transform = lookup_transform,
+	.transform = ask_transform,
 	.options = options,
 };
 
@@ -128,4 +128,4 @@ static const struct sl_option options[] = {
 };
 /* clang-format on */
 
-SL_MODULE(&lookup);
+SL_MODULE(&ask);
