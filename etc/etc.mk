@@ -9,5 +9,7 @@ dist_pipelines_DATA = \
 	etc/pipelines/postgres.conf \
 	etc/pipelines/queue-demo.conf \
 	etc/pipelines/syslog.conf \
+	etc/pipelines/sqlite.conf \
 	etc/pipelines/timezones.conf \
+	etc/pipelines/zone-names.conf \
 	etc/pipelines/unicode.conf
