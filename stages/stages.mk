@@ -92,9 +92,10 @@ libstages_a_SOURCES = \
 	stages/sql/sandbox.c stages/sql/sandbox.h \
 	stages/sql/sql.c \
 	stages/sql/values.c stages/sql/values.h \
+	stages/sqlite/meet.c \
 	stages/sqlite/page.c stages/sqlite/page.h \
 	stages/sqlite/sink.c \
-	stages/sqlite/source.c \
+	stages/sqlite/source.c stages/sqlite/source.h \
 	stages/sqlite/statement.c stages/sqlite/statement.h \
 	stages/stdout/stdout.c \
 	stages/unnest/unnest.c

@@ -58,8 +58,7 @@ static int open_database(struct load *load, struct problem *problem)
 		return problem_say(problem, -errno, "%s: %s", path, strerror(errno));
 	if (sqlite3_open_v2(path, &load->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
 			SQLITE_OK ||
-		sqlite3_busy_timeout(load->db, BUSY_MS) != SQLITE_OK ||
-		sqlite3_exec(load->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL) != SQLITE_OK)
+		sqlite3_busy_timeout(load->db, BUSY_MS) != SQLITE_OK)
 		return failed(load, problem);
 	return 0;
 }
@@ -69,7 +68,7 @@ static int read_rows(struct load *load, struct build *build, sqlite3_stmt *s)
 	struct page page = { 0 };
 	int code = sqlite3_step(s), r = 0;
 
-	sl_writer_init(&page.rows);
+	sl_writer_init(&page.records);
 	while (r == 0 && code == SQLITE_ROW) {
 		code = page_fill(&page, s, code, PAGE_ROWS);
 		for (; r == 0 && page.at < page.count; page.at++)

@@ -10,10 +10,14 @@
 
 #include <sluice/stage.h>
 
+struct page_row {
+	int64_t key;
+	size_t start, size; /* of the record in `records` */
+};
+
 struct page {
-	struct sl_writer rows; /* one record behind the other */
-	int64_t *keys;
-	size_t *ends; /* of each in `rows` */
+	struct sl_writer records; /* one behind the other, as they were read */
+	struct page_row *rows;
 	uint32_t count, capacity;
 	uint32_t at;   /* the row at hand */
 	bool is_last;  /* nothing stood behind it when it was read */
@@ -34,6 +38,9 @@ const char *page_kind(sqlite3_stmt *statement);
 /* Whether all of a full page is one key: then its rows may go on behind it. Else those of the last key are taken from it. */
 bool page_is_one_key(const struct page *page);
 void page_drop_last_key(struct page *page);
+
+/* Puts the rows of one key into the order of their bytes, so that they read the same again. */
+void page_sort(struct page *page);
 
 /* The row at hand; absent: there is none. */
 struct sl_value page_look(const struct page *page);

@@ -4,107 +4,16 @@
  * is a key, moved up by 2^62 so that it is never negative. Rows of one key are never parted, so a key need not be unique. Without it all rows are one query, and
  * a position counts them: a successor reads those before it again, and looks whether they are what they were.
  */
-#include <sluice/stage.h>
+#include "source.h"
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "page.h"
-
 #define PAGE_ROWS 20000
-#define BUSY_MS 100
-#define BUSY_SAID (60 * SL_SECOND)
 #define OFFSET (INT64_C(1) << 62)
-
-struct shared {
-	const char *path;
-	const char *table;
-	const char *query;
-	const char *key;
-	bool follow;
-	int64_t poll;
-};
-
-struct worker {
-	sqlite3 *db;
-	sqlite3_stmt *rows; /* of the page at hand, or of the one query */
-	struct page page;
-	char *from; /* the table, or the query in brackets */
-	char *order; /* behind the key, so that rows of one key read the same again; "" where it is unique */
-	bool is_unique;
-	bool is_new; /* it has not asked where to go on */
-	uint64_t origin;
-	uint64_t position;
-	uint64_t mark; /* without a key: all rows so far */
-	uint64_t done; /* rows, for people */
-	int64_t busy_said;
-};
-
-static int failed(struct sl_context *ctx, const struct shared *o, const struct worker *w)
-{
-	int code = w->db ? sqlite3_errcode(w->db) : SQLITE_NOMEM;
-
-	return sl_error(ctx, (code & 0xff) == SQLITE_NOMEM ? -ENOMEM : -EIO, "%s: %s", o->path,
-		w->db ? sqlite3_errmsg(w->db) : "out of memory");
-}
-
-/* --- SQLite ------------------------------------------------------------------------------------- */
-
-/* Another process changes the database just now. 0: try again. */
-static int wait_busy(struct sl_context *ctx, const struct shared *o, struct worker *w)
-{
-	int64_t now = sl_now();
-
-	if (w->busy_said == 0)
-		w->busy_said = now;
-	if (now - w->busy_said >= BUSY_SAID) {
-		w->busy_said = now;
-		sl_log(ctx, SL_LOG_WARNING, "%s has been locked by another process for a minute",
-			o->path);
-	}
-	return sl_sleep_until(ctx, now + BUSY_MS * SL_MILLISECOND);
-}
-
-/*
- * Prepares what `sql` says, which it frees, and makes its first step. It waits for as long as the database is locked; from then on it reads from its snapshot.
- * SQLITE_ROW, SQLITE_DONE, or an error.
- */
-static int begin(struct sl_context *ctx, const struct shared *o, struct worker *w, char *sql,
-	sqlite3_stmt **ret)
-{
-	int code = sql ? SQLITE_BUSY : SQLITE_NOMEM, r = 0;
-
-	while (r == 0 && (code & 0xff) == SQLITE_BUSY) {
-		code = sqlite3_prepare_v2(w->db, sql, -1, ret, NULL);
-		if (code == SQLITE_OK)
-			code = sqlite3_step(*ret);
-		if ((code & 0xff) == SQLITE_BUSY) {
-			(void)sqlite3_finalize(*ret);
-			*ret = NULL;
-			r = wait_busy(ctx, o, w);
-		}
-	}
-	sqlite3_free(sql);
-	w->busy_said = 0;
-	if (r == 0 && code != SQLITE_ROW && code != SQLITE_DONE)
-		r = sql ? failed(ctx, o, w) : -ENOMEM;
-	return r < 0 ? r : code;
-}
-
-/* Whether a query about names has a row; or an error. */
-static int has_row(struct sl_context *ctx, const struct shared *o, struct worker *w, char *sql)
-{
-	sqlite3_stmt *s = NULL;
-	int r = begin(ctx, o, w, sql, &s);
-
-	(void)sqlite3_finalize(s);
-	return r < 0 ? r : r == SQLITE_ROW;
-}
 
 /* --- beginning ---------------------------------------------------------------------------------- */
 
@@ -126,115 +35,20 @@ static int source_check(struct sl_context *ctx, const void *shared)
 	return 0;
 }
 
-static int open_database(struct sl_context *ctx, const struct shared *o, struct worker *w)
-{
-	if (access(o->path, F_OK) < 0 && errno == ENOENT)
-		return sl_error(ctx, -ENOENT, "there is no database %s: see `path`", o->path);
-	if (sqlite3_open_v2(o->path, &w->db, SQLITE_OPEN_READONLY | SQLITE_OPEN_NOMUTEX, NULL) !=
-			SQLITE_OK ||
-		sqlite3_busy_timeout(w->db, BUSY_MS) != SQLITE_OK ||
-		/* The sandbox has no folder for what SQLite would sort on disk. */
-		sqlite3_exec(w->db, "PRAGMA temp_store = MEMORY", NULL, NULL, NULL) != SQLITE_OK)
-		return failed(ctx, o, w);
-	return 0;
-}
-
-/* A query may end with a semicolon; it stands in brackets here. */
-static int write_from(struct sl_context *ctx, const struct shared *o, struct worker *w)
-{
-	size_t size = o->query ? strlen(o->query) : 0;
-	int r;
-
-	while (size > 0 && strchr("; \t\r\n", o->query[size - 1]))
-		size--;
-	w->from = o->query ? sqlite3_mprintf("(%.*s\n) AS page", (int)size, o->query)
-			   : sqlite3_mprintf("\"%w\" AS page", o->table);
-	if (!w->from)
-		return -ENOMEM;
-	if (o->query)
-		return 0;
-	r = has_row(ctx, o, w, sqlite3_mprintf("SELECT 1 FROM pragma_table_xinfo(%Q)", o->table));
-	if (r == 0)
-		return sl_error(ctx, -ENOENT, "%s has no table or view `%s`", o->path, o->table);
-	return r < 0 ? r : 0;
-}
-
-/* The primary key that is the row's own number, or an index: without one of these nobody knows. */
-static int judge_unique(struct sl_context *ctx, const struct shared *o, struct worker *w)
-{
-	int r = !o->table
-			? 0
-			: has_row(ctx, o, w,
-				  sqlite3_mprintf(
-					  "SELECT 1 FROM pragma_table_xinfo(%Q) WHERE name = %Q "
-					  "COLLATE NOCASE AND pk = 1 AND type = 'INTEGER' COLLATE "
-					  "NOCASE AND 1 = (SELECT count(*) FROM "
-					  "pragma_table_xinfo(%Q) WHERE pk > 0) UNION ALL SELECT 1 "
-					  "FROM "
-					  "pragma_index_list(%Q) AS l WHERE l.\"unique\" AND NOT "
-					  "l.partial AND (SELECT count(*) = 1 AND max(name) = %Q "
-					  "COLLATE "
-					  "NOCASE FROM pragma_index_info(l.name))",
-					  o->table, o->key, o->table, o->table, o->key));
-
-	w->is_unique = r > 0;
-	return r < 0 ? r : 0;
-}
-
-static int judge_values(struct sl_context *ctx, const struct shared *o, struct worker *w)
-{
-	int r = has_row(ctx, o, w,
-		sqlite3_mprintf(
-			"SELECT 1 FROM %s WHERE page.\"%w\" IS NULL LIMIT 1", w->from, o->key));
-
-	if (r > 0)
-		return sl_error(ctx, -EINVAL,
-			"there are rows whose `%s` is NULL, and they would never be read: choose "
-			"another `key`, or leave them out with a `query`",
-			o->key);
-	return r;
-}
-
-/* What quote() gives tells values apart that compare as equal: 1 and 1.0, and texts of a collation. */
-static int write_order(struct sl_context *ctx, const struct shared *o, struct worker *w)
-{
-	sqlite3_str *text = sqlite3_str_new(w->db);
-	sqlite3_stmt *s = NULL;
-	int r = 0;
-
-	if (!w->is_unique)
-		r = begin(ctx, o, w, sqlite3_mprintf("SELECT * FROM %s LIMIT 0", w->from), &s);
-	for (int i = 0; r >= 0 && s && i < sqlite3_column_count(s); i++)
-		sqlite3_str_appendf(text, ", quote(page.\"%w\")", sqlite3_column_name(s, i));
-	(void)sqlite3_finalize(s);
-	/* Of nothing it makes NULL. */
-	sqlite3_str_appendall(text, " ");
-	w->order = sqlite3_str_finish(text);
-	return r < 0 ? r : w->order ? 0 : -ENOMEM;
-}
-
 static int source_start(struct sl_context *ctx, void *shared, void *worker)
 {
 	const struct shared *o = shared;
 	struct worker *w = worker;
 	const char *const names[] = { o->path, o->table ? o->table : o->query, o->key ? o->key : "",
 		sl_stage_name(ctx) };
-	int r;
 
-	sl_writer_init(&w->page.rows);
+	sl_writer_init(&w->page.records);
 	w->page.has_keys = o->key != NULL;
 	w->is_new = true;
 	w->origin = 5;
 	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
 		w->origin = XXH3_64bits_withSeed(names[i], strlen(names[i]), w->origin);
-	r = open_database(ctx, o, w);
-	if (r == 0)
-		r = write_from(ctx, o, w);
-	if (r == 0 && o->key)
-		r = judge_unique(ctx, o, w);
-	if (r == 0 && o->key)
-		r = judge_values(ctx, o, w);
-	return r == 0 && o->key ? write_order(ctx, o, w) : r;
+	return source_meet(ctx, o, w);
 }
 
 static void source_stop(struct sl_context *ctx, void *shared, void *worker)
@@ -246,7 +60,6 @@ static void source_stop(struct sl_context *ctx, void *shared, void *worker)
 	page_fini(&w->page);
 	(void)sqlite3_finalize(w->rows);
 	sqlite3_free(w->from);
-	sqlite3_free(w->order);
 	(void)sqlite3_close_v2(w->db);
 }
 
@@ -274,7 +87,7 @@ static char *page_sql(const struct shared *o, const struct worker *w, uint64_t u
 	if (until > 0)
 		sqlite3_str_appendf(
 			text, " AND page.\"%w\" < %lld", o->key, (long long)until - OFFSET);
-	sqlite3_str_appendf(text, " ORDER BY page.\"%w\"%s", o->key, w->order);
+	sqlite3_str_appendf(text, " ORDER BY page.\"%w\"", o->key);
 	if (until == 0)
 		sqlite3_str_appendf(text, " LIMIT %d", PAGE_ROWS + 1);
 	return sqlite3_str_finish(text);
@@ -291,11 +104,13 @@ static int fill_page(
 			"`key` out and read all rows in one query",
 			o->key, page_kind(w->rows));
 	if (code != SQLITE_ROW && code != SQLITE_DONE)
-		return code == SQLITE_NOMEM ? -ENOMEM : failed(ctx, o, w);
+		return code == SQLITE_NOMEM ? -ENOMEM : source_failed(ctx, o, w);
 	if (o->key || code == SQLITE_DONE) {
 		(void)sqlite3_finalize(w->rows);
 		w->rows = NULL;
 	}
+	if (o->key && !w->is_unique)
+		page_sort(&w->page);
 	return 0;
 }
 
@@ -305,7 +120,7 @@ static int read_page(
 	int code = SQLITE_ROW;
 
 	if (!w->rows)
-		code = begin(ctx, o, w, page_sql(o, w, until), &w->rows);
+		code = source_begin(ctx, o, w, page_sql(o, w, until), &w->rows);
 	if (code < 0)
 		return code;
 	return fill_page(ctx, o, w, code, until ? 0 : PAGE_ROWS);
@@ -322,7 +137,7 @@ static int next_page(struct sl_context *ctx, const struct shared *o, struct work
 		page_drop_last_key(&w->page);
 		return 0;
 	}
-	r = read_page(ctx, o, w, (uint64_t)(w->page.keys[0] + OFFSET) + 1);
+	r = read_page(ctx, o, w, (uint64_t)(w->page.rows[0].key + OFFSET) + 1);
 	w->page.is_last = false;
 	return r;
 }
@@ -343,7 +158,7 @@ static int check_key(struct sl_context *ctx, const struct shared *o, int64_t key
 static uint64_t pass(
 	const struct shared *o, struct worker *w, struct sl_value row, uint64_t position)
 {
-	int64_t key = w->page.keys[w->page.at++];
+	int64_t key = w->page.rows[w->page.at++].key;
 
 	w->done++;
 	if (o->key)
@@ -416,7 +231,7 @@ static int look(
 		if (r < 0)
 			return r;
 	}
-	return check_key(ctx, o, w->page.keys[w->page.at]) < 0 ? -ERANGE : 1;
+	return check_key(ctx, o, w->page.rows[w->page.at].key) < 0 ? -ERANGE : 1;
 }
 
 /* New rows, in the order of their keys. */
@@ -427,7 +242,7 @@ static int cut_on(
 	int r;
 
 	while ((r = look(ctx, o, w, cut)) > 0) {
-		uint64_t at = o->key ? (uint64_t)(w->page.keys[w->page.at] + OFFSET) : cut->end;
+		uint64_t at = o->key ? (uint64_t)(w->page.rows[w->page.at].key + OFFSET) : cut->end;
 		bool is_full = cut->out->count >= cut->want || cut->out->size >= cut->size_max;
 
 		if (bound > 0 && at >= bound) {
