@@ -35,22 +35,6 @@ static int source_check(struct sl_context *ctx, const void *shared)
 	return 0;
 }
 
-static int source_start(struct sl_context *ctx, void *shared, void *worker)
-{
-	const struct shared *o = shared;
-	struct worker *w = worker;
-	const char *const names[] = { o->path, o->table ? o->table : o->query, o->key ? o->key : "",
-		sl_stage_name(ctx) };
-
-	sl_writer_init(&w->page.records);
-	w->page.has_keys = o->key != NULL;
-	w->is_new = true;
-	w->origin = 5;
-	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-		w->origin = XXH3_64bits_withSeed(names[i], strlen(names[i]), w->origin);
-	return source_meet(ctx, o, w);
-}
-
 static void source_stop(struct sl_context *ctx, void *shared, void *worker)
 {
 	struct worker *w = worker;
@@ -61,6 +45,26 @@ static void source_stop(struct sl_context *ctx, void *shared, void *worker)
 	(void)sqlite3_finalize(w->rows);
 	sqlite3_free(w->from);
 	(void)sqlite3_close_v2(w->db);
+}
+
+static int source_start(struct sl_context *ctx, void *shared, void *worker)
+{
+	const struct shared *o = shared;
+	struct worker *w = worker;
+	const char *const names[] = { o->path, o->table ? o->table : o->query, o->key ? o->key : "",
+		sl_stage_name(ctx) };
+	int r;
+
+	sl_writer_init(&w->page.records);
+	w->page.has_keys = o->key != NULL;
+	w->is_new = true;
+	w->origin = 5;
+	for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		w->origin = XXH3_64bits_withSeed(names[i], strlen(names[i]), w->origin);
+	r = source_meet(ctx, o, w);
+	if (r < 0)
+		source_stop(ctx, shared, worker);
+	return r;
 }
 
 /* --- pages -------------------------------------------------------------------------------------- */

@@ -86,7 +86,7 @@ def check(place, stage):
 
 def test_the_document_shows_the_examples():
     upper = (EXAMPLES / "stage-upper/upper.c").read_text()
-    lookup = (EXAMPLES / "stage-lookup/lookup.c").read_text()
+    lookup = (EXAMPLES / "stage-ask/ask.c").read_text()
     of_upper = [block for block in blocks("c") if block in upper]
     assert "".join(of_upper).replace("\n", "") == upper.replace("\n", "")
     of_lookup = [block for block in blocks("c") if block not in of_upper]
@@ -198,7 +198,7 @@ class Files(http.server.SimpleHTTPRequestHandler):
 
 
 def test_lookup(shop):
-    folder = take(shop, "stage-lookup")
+    folder = take(shop, "stage-ask")
     if not exports("sl_http"):
         pytest.skip("this sluice-stage has no sl_http yet")
     shutil.copytree(EXAMPLES / "stage-upper", shop.path / "stage-upper")
