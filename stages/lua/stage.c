@@ -25,23 +25,24 @@ struct shared {
 
 /* --- the script --------------------------------------------------------------------------------- */
 
-static int read_script(
-	struct sl_context *ctx, const struct shared *o, char **ret_text, size_t *ret_size)
+static int cannot_read(struct sl_context *ctx, const struct shared *o, int error, const char *why)
 {
-	FILE *file = fopen(o->path, "re");
+	return sl_error(ctx, error, "cannot read the script %s: %s", o->path, why);
+}
+
+static int read_all(struct sl_context *ctx, const struct shared *o, FILE *file, char **ret_text,
+	size_t *ret_size)
+{
 	char *text = malloc(SCRIPT_MAX + 1);
-	size_t size;
+	size_t size = text ? fread(text, 1, SCRIPT_MAX + 1, file) : 0;
 	int r = 0;
 
-	if (!file || !text)
-		r = sl_error(ctx, !text ? -ENOMEM : -errno, "cannot read the script %s: %s",
-			o->path, !text ? "no memory" : strerror(errno));
-	size = r == 0 ? fread(text, 1, SCRIPT_MAX + 1, file) : 0;
-	if (r == 0 && (ferror(file) || size > SCRIPT_MAX))
-		r = sl_error(ctx, -EIO, "cannot read the script %s: it is %s", o->path,
-			size > SCRIPT_MAX ? "larger than 4 MiB" : "no file");
-	if (file)
-		(void)fclose(file);
+	if (!text)
+		r = cannot_read(ctx, o, -ENOMEM, "no memory");
+	else if (ferror(file))
+		r = cannot_read(ctx, o, -EIO, "it is no file, or its disk has errors");
+	else if (size > SCRIPT_MAX)
+		r = cannot_read(ctx, o, -EFBIG, "it is larger than 4 MiB");
 	if (r < 0) {
 		free(text);
 		return r;
@@ -49,6 +50,19 @@ static int read_script(
 	*ret_text = text;
 	*ret_size = size;
 	return 0;
+}
+
+static int read_script(
+	struct sl_context *ctx, const struct shared *o, char **ret_text, size_t *ret_size)
+{
+	FILE *file = fopen(o->path, "re");
+	int r;
+
+	if (!file)
+		return cannot_read(ctx, o, -errno, strerror(errno));
+	r = read_all(ctx, o, file, ret_text, ret_size);
+	(void)fclose(file);
+	return r;
 }
 
 /* Its name is what stands before the line in an error. */
