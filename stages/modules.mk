@@ -62,6 +62,7 @@ modules_patterns_so_SOURCES = \
 	stages/validate/validate.c
 
 EXTRA_DIST += stages/journal/README.md stages/parse/README.md stages/postgres/README.md stages/validate/README.md
+
 # Files and SQLite always; PostgreSQL where there is libpq.
 stage_PROGRAMS += modules/lookup.so
 modules_lookup_so_CPPFLAGS = $(MODULE_CPPFLAGS)
@@ -104,4 +105,4 @@ modules_lua_so_SOURCES = \
 	stages/lua/stage.c \
 	stages/lua/value.c stages/lua/value.h
 
-EXTRA_DIST += stages/lookup/README.md stages/lua/README.md stages/postgres/README.md
+EXTRA_DIST += stages/lookup/README.md stages/lua/README.md
