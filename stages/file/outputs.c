@@ -189,16 +189,24 @@ static int make_room(struct sl_context *ctx, struct outputs *outputs)
 	return 0;
 }
 
+/* What a file says itself is not what its folder says where layers lie over each other (overlayfs). */
+static bool is_elsewhere(const struct outputs *outputs, const char *part)
+{
+	char folder[PATH_MAX];
+	struct stat st;
+
+	folder_of(part, folder);
+	return stat(folder, &st) == 0 && st.st_dev != outputs->device;
+}
+
 /* Two sinks whose names meet would write over each other. */
 static int check_file(
 	struct sl_context *ctx, const struct outputs *outputs, int fd, const char *part)
 {
-	struct stat st;
-
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0 && errno == EWOULDBLOCK)
 		return sl_error(ctx, -EBUSY,
 			"%s is being written by another sink: give each names of its own", part);
-	if (fstat(fd, &st) == 0 && st.st_dev != outputs->device)
+	if (is_elsewhere(outputs, part))
 		return sl_error(ctx, -EXDEV,
 			"%s is on another file system than the folder that `path` begins with: "
 			"give each its "

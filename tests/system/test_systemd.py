@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """sluice as a service of a real systemd: what README and sluice@.service(8) say, seen from systemctl, journalctl and the output."""
 import json
+import pathlib
 import re
 import time
 
@@ -440,11 +441,16 @@ stages = { read = { source = "http"; url = "http://127.0.0.1:8099/records.json";
 
 # --- once, and by a timer ----------------------------------------------------------------------------
 
-OUTPUTS = {"countries": ["countries.ndjson"], "log-minutes": ["minutes.ndjson"], "pictures": ["thumbnails.ndjson"], "queue-demo": ["data.json"],
-           "timezones": ["zones.ndjson.gz", "shared-zones.csv"], "unicode": ["digits.csv"]}
+OUTPUTS = {"categories": ["categories.txt", "categories/Lu.csv"], "countries": ["countries.ndjson"], "log-minutes": ["minutes.ndjson"],
+           "pictures": ["thumbnails.ndjson"], "queue-demo": ["data.json"], "sqlite": ["zones.csv"],
+           "timezones": ["zones.ndjson.gz", "shared-zones.csv"], "unicode": ["digits.csv"], "zone-names": ["zones.db"]}
 # What those read that do not find it on every machine: commands that make it in the working folder.
+EXAMPLE = "sluice run --quiet /usr/local/share/doc/sluice/pipelines/{}.conf --state $(mktemp -d) --runtime $(mktemp -d)"
+UNPACK = {".gz": "zcat", ".db": "python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(\"SELECT * FROM zones ORDER BY rowid\"))'"}
 INPUTS = {"log-minutes": "for n in 1 2 3 4; do echo 2026-03-01T12:0$n:00Z web-1 error disk is full; done >app.log",
-          "pictures": "mkdir -p pictures thumbnails && convert -size 320x240 gradient:red-blue pictures/a.png && convert -size 50x90 gradient:red-blue pictures/b.png"}
+          "pictures": "mkdir -p pictures thumbnails && convert -size 320x240 gradient:red-blue pictures/a.png && convert -size 50x90 gradient:red-blue pictures/b.png",
+          "sqlite": f"{EXAMPLE.format('countries')} && {EXAMPLE.format('zone-names')}",
+          "zone-names": EXAMPLE.format("countries")}
 
 
 def test_every_example_runs_behind_the_walls():
@@ -587,7 +593,7 @@ def test_examples_behind_the_walls(box, name):
     code, out, err = box.run(f"systemctl start sluice-run@{name}.service")
     assert code == 0, box.messages(f"sluice-run@{name}.service")
     for file in OUTPUTS[name]:
-        unpack = "zcat" if file.endswith(".gz") else "cat"
+        unpack = UNPACK.get(pathlib.Path(file).suffix, "cat")
         plain, walled = box.do(f"{unpack} /root/plain-{name}/{file}"), box.do(f"{unpack} {folder}/{file}")
         assert walled == plain and plain
     if name == "pictures":
