@@ -34,7 +34,7 @@
 extern "C" {
 #endif
 
-#define SL_ABI 1
+#define SL_ABI 2
 
 enum sl_role { SL_SOURCE, SL_TRANSFORM, SL_SINK };
 
