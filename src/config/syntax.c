@@ -252,7 +252,8 @@ static void fail_name(struct parser *p, char closer, unsigned opened)
 		fail(p, t->line, "there is no `{` that this `}` closes");
 	else if (t->kind == LEX_STRING)
 		fail(p, t->line,
-			"%s stands where the name of a setting must: names stand without quotes",
+			"%s stands where the name of a setting must: names stand without quotes "
+			"(pairs of any names are a list: rename = ( [ \"Order ID\", \"id\" ] );)",
 			show(p, t));
 	else if (t->kind == LEX_NUMBER)
 		fail(p, t->line,

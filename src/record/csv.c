@@ -34,7 +34,7 @@ struct csv_reader {
 	bool wants_header;
 	bool has_names; /* from the codec: a header is passed over */
 	int error;
-	char reason[128];
+	char reason[160];
 };
 
 static int no_space(unsigned char c)
@@ -172,6 +172,31 @@ static void on_field(void *field, size_t size, void *user)
 	put_field(csv, field ? field : "", size);
 }
 
+/* A header that is one name, with what often stands between names in it: 0 or that. */
+static char other_delimiter(const struct csv_reader *csv)
+{
+	const char *at = csv->column_count == 1 && !csv->codec->columns
+				 ? strpbrk(csv->columns[0], ",;\t|")
+				 : NULL;
+
+	return at ? *at : '\0';
+}
+
+static void refuse_count(struct csv_reader *csv)
+{
+	char delimiter = other_delimiter(csv);
+	int size = snprintf(csv->reason, sizeof(csv->reason), "expected %u field%s, found %u",
+		csv->column_count, csv->column_count == 1 ? "" : "s", csv->fields);
+
+	csv->is_broken = true;
+	if (delimiter)
+		(void)snprintf(csv->reason + size, sizeof(csv->reason) - (size_t)size,
+			"; the header has `%s` in it: write delimiter = \"%s\";, or dialect = "
+			"\"sniff\";",
+			delimiter == '\t' ? "\\t" : (char[]){ delimiter, '\0' },
+			delimiter == '\t' ? "\\t" : (char[]){ delimiter, '\0' });
+}
+
 /* The values of the first row, under the names that they gave the columns. */
 static void put_counted(struct csv_reader *csv)
 {
@@ -199,9 +224,7 @@ static void on_row(int newline, void *user)
 			put_counted(csv);
 		csv->wants_header = false;
 	} else if (csv->fields != csv->column_count) {
-		csv->is_broken = true;
-		(void)snprintf(csv->reason, sizeof(csv->reason), "expected %u fields, found %u",
-			csv->column_count, csv->fields);
+		refuse_count(csv);
 	} else {
 		sl_put_value(csv->out, (struct sl_value){ csv->record.data, csv->record.size });
 		if (csv->record.error || sl_record_done(csv->out) < 0)
