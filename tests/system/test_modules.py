@@ -228,7 +228,8 @@ def test_missing_module(shop):
 
 def test_another_abi(shop):
     path = compile_module(shop, "libupper", (STAGE % ("upper", "")).replace("SL_ABI", "SL_ABI + 1"))
-    reason = "built for stage ABI 2, this sluice has 1: build it again with its headers"
+    abi = int(re.search(r"^#define SL_ABI (\d+)$", (ROOT / "include/sluice/stage.h").read_text(), re.MULTILINE)[1])
+    reason = f"built for stage ABI {abi + 1}, this sluice has {abi}: build it again with its headers"
     code, err = check(shop, "upper")
     assert code == EX_CONFIG
     assert err == f"{path}: warning: refused: {reason}\np.conf:4: there is no transform `upper`: {path} is refused: {reason}\n1 error\n"
