@@ -115,6 +115,11 @@ struct sl_http_request {
 	const char *cert_file; /* PEM, the client's own; NULL: none */
 	const char *key_file;  /* PEM; NULL: in cert_file */
 	bool insecure;         /* do not verify the server's certificate */
+	bool keeps_body; /* a redirect is followed with the method and the body, whatever its status */
+	/* "provider1:provider2:region:service": the request is signed (AWS signature, version 4) with the two below; NULL: it is not */
+	const char *sigv4;
+	const char *access_key;
+	const char *secret_key;
 };
 
 struct sl_http_response {

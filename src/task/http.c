@@ -12,6 +12,7 @@
 #include <strings.h>
 
 #include <curl/curl.h>
+#include <sodium/crypto_hash_sha256.h>
 
 #include "task/loop.h"
 
@@ -265,12 +266,28 @@ static void give_easy(struct http *http, CURL *easy)
 	http->idle[http->idle_count++] = easy;
 }
 
+/* S3 wants it, libcurl takes it for the signature and makes it itself only as of version 8. NULL: no memory. */
+static struct curl_slist *digest_header(const struct sl_http_request *request)
+{
+	char line[128] = "x-amz-content-sha256: ";
+	unsigned char digest[crypto_hash_sha256_BYTES];
+	size_t used = strlen(line);
+
+	(void)crypto_hash_sha256(digest, request->body, request->body ? request->body_size : 0);
+	for (size_t i = 0; i < sizeof(digest); i++, used += 2)
+		(void)snprintf(line + used, sizeof(line) - used, "%02x", digest[i]);
+	return curl_slist_append(NULL, line);
+}
+
 static struct curl_slist *make_headers(const struct sl_http_request *request, bool *ret_failed)
 {
 	struct curl_slist *list = NULL;
 
-	/* libcurl would wait a second for a server that does not know `Expect`. */
-	list = curl_slist_append(list, "Expect:");
+	/* libcurl would wait a second for a server that does not know `Expect`; but signing, it counts this line as a header. */
+	if (request->sigv4)
+		list = digest_header(request);
+	else
+		list = curl_slist_append(list, "Expect:");
 	*ret_failed = !list;
 	for (const char *const *header = request->headers; header && *header; header++) {
 		struct curl_slist *longer = curl_slist_append(list, *header);
@@ -292,6 +309,15 @@ static void set_tls(CURL *easy, const struct sl_http_request *request)
 	(void)curl_easy_setopt(easy, CURLOPT_SSLCERT, request->cert_file);
 	(void)curl_easy_setopt(
 		easy, CURLOPT_SSLKEY, request->key_file ? request->key_file : request->cert_file);
+}
+
+static void set_signature(CURL *easy, const struct sl_http_request *request)
+{
+	if (!request->sigv4)
+		return;
+	(void)curl_easy_setopt(easy, CURLOPT_AWS_SIGV4, request->sigv4);
+	(void)curl_easy_setopt(easy, CURLOPT_USERNAME, request->access_key);
+	(void)curl_easy_setopt(easy, CURLOPT_PASSWORD, request->secret_key);
 }
 
 static void set_body(CURL *easy, const struct sl_http_request *request)
@@ -318,6 +344,8 @@ static int set_request(CURL *easy, const struct sl_http_request *request, struct
 	(void)curl_easy_setopt(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https");
 	(void)curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, request->redirects_max > 0 ? 1L : 0L);
 	(void)curl_easy_setopt(easy, CURLOPT_MAXREDIRS, (long)request->redirects_max);
+	if (request->keeps_body)
+		(void)curl_easy_setopt(easy, CURLOPT_POSTREDIR, (long)CURL_REDIR_POST_ALL);
 	(void)curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
 	(void)curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "");
 	(void)curl_easy_setopt(easy, CURLOPT_USERAGENT, "sluice/" SLUICE_VERSION);
@@ -328,6 +356,7 @@ static int set_request(CURL *easy, const struct sl_http_request *request, struct
 	/* Who waits has a deadline; a connection that cannot be made must not wait for libcurl's five minutes in vain. */
 	(void)curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT, 0L);
 	set_tls(easy, request);
+	set_signature(easy, request);
 	set_body(easy, request);
 	return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK ? 0 : -ENOMEM;
 }

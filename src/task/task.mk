@@ -1,6 +1,6 @@
 # task: coroutines and what they can wait for.
 noinst_LIBRARIES += libtask.a
-libtask_a_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBCURL_CFLAGS)
+libtask_a_CFLAGS = $(AM_CFLAGS) $(LIBUV_CFLAGS) $(LIBCURL_CFLAGS) $(SODIUM_CFLAGS)
 libtask_a_SOURCES = \
 	src/task/curl.c \
 	src/task/group.c \
@@ -15,5 +15,5 @@ libtask_a_SOURCES = \
 	src/task/sync.c \
 	src/task/task.c src/task/task.h \
 	src/task/timers.c src/task/timers.h
-# Without LIBCURL_LIBS: curl.c loads it.
-TASK_LIBS = libtask.a $(LIBUV_LIBS) $(CONTEXT_LIBS)
+# Without LIBCURL_LIBS: curl.c loads it. libzmq has libsodium with it anyway.
+TASK_LIBS = libtask.a $(LIBUV_LIBS) $(SODIUM_LIBS) $(CONTEXT_LIBS)
