@@ -369,6 +369,12 @@ bool sl_recall(struct sl_context *ctx, const void **ret_data, size_t *ret_size);
 void sl_rejected_before(struct sl_context *ctx, uint64_t count);
 
 /*
+ * In `write` and `transform_batch`: for so long it waited for something that costs the same for one record as for many (an answer to a request that
+ * holds the whole batch). It does not count as work on its records, or batches would be made ever smaller, which helps nobody.
+ */
+void sl_waited(struct sl_context *ctx, int64_t ns);
+
+/*
  * So many records are lost, and it is the stage who says so, in the log; they are not kept. In a source's `produce`: before it could read them. In
  * a sink's `write`: records of the batch, given up for good.
  */

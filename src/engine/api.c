@@ -26,7 +26,7 @@ __attribute__((used)) static void (*const functions[])(void) = {
 	/* stage.h */
 	API(sl_batch_count), API(sl_batch_record),
 	API(sl_batch_identity), API(sl_process), API(sl_process_count), API(sl_stage_name), API(sl_full_name), API(sl_state), API(sl_run),
-	API(sl_series), API(sl_term), API(sl_rejected_before), API(sl_drop), API(sl_listener), API(sl_checkpoint), API(sl_bound), API(sl_safe), API(sl_checkpoint_begin), API(sl_checkpoint_next), API(sl_goes_on), API(sl_remember), API(sl_recall),
+	API(sl_series), API(sl_term), API(sl_rejected_before), API(sl_waited), API(sl_drop), API(sl_listener), API(sl_checkpoint), API(sl_bound), API(sl_safe), API(sl_checkpoint_begin), API(sl_checkpoint_next), API(sl_goes_on), API(sl_remember), API(sl_recall),
 	API(sl_log), API(sl_log_about), API(sl_error), API(sl_reject), API(sl_retry), API(sl_progress), API(sl_stored),
 	/* task.h */
 	API(sl_now), API(sl_sleep_until), API(sl_yield), API(sl_wait_fd), API(sl_is_stopping),

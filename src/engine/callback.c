@@ -110,6 +110,11 @@ void sl_rejected_before(struct sl_context *ctx, uint64_t count)
 	callback_of(ctx)->dead += count;
 }
 
+void sl_waited(struct sl_context *ctx, int64_t ns)
+{
+	callback_of(ctx)->waited_ns += ns;
+}
+
 void sl_drop(struct sl_context *ctx, uint64_t count)
 {
 	struct callback *callback = callback_of(ctx);

@@ -74,6 +74,7 @@ struct callback {
 	const uint32_t *places; /* of the part's records in it */
 	uint32_t attempts;      /* of that record, this one included */
 	uint64_t dead;          /* records rejected since it was last taken back to 0 */
+	int64_t waited_ns;      /* see sl_waited; since the same */
 	bool must_stop;         /* a record was rejected under on_error = "stop" */
 	int64_t retry_at;       /* what sl_retry asked for */
 	struct err err;         /* what sl_error or sl_retry said last */

@@ -505,6 +505,7 @@ static int run_job(struct worker *worker, struct job *job)
 {
 	struct host *host = worker->crew->host;
 	int64_t begin = clock_now();
+	int64_t elapsed;
 	int r;
 
 	if (!worker_accept(worker->crew, job))
@@ -515,6 +516,7 @@ static int run_job(struct worker *worker, struct job *job)
 			return skip_known(worker, job, r);
 	}
 	worker->callback.dead = 0;
+	worker->callback.waited_ns = 0;
 	worker->callback.batch = job->delivery ? job->delivery->batch : NULL;
 	if (job->delivery) {
 		worker->callback.kind = PAGE_WORK_BATCH;
@@ -527,8 +529,9 @@ static int run_job(struct worker *worker, struct job *job)
 	quarantine_note_end(&worker->callback, r);
 	quarantine_note_none(&worker->callback);
 	job->dead = worker->callback.dead;
-	job->work_ns = clock_now() - begin;
-	note_time(worker, job->work_ns, job->consumed + job->dead);
+	elapsed = clock_now() - begin;
+	job->work_ns = elapsed - worker->callback.waited_ns;
+	note_time(worker, elapsed, job->consumed + job->dead);
 	if (r == 0 && worker->callback.must_stop)
 		r = -EINVAL;
 	if (r < 0 || host->impl->role == SL_SINK)
