@@ -1,6 +1,7 @@
 # Worked examples; each is run by the tests.
 pipelinesdir = $(docdir)/pipelines
 dist_pipelines_DATA = \
+	etc/pipelines/bulk.conf \
 	etc/pipelines/categories.conf \
 	etc/pipelines/countries.conf \
 	etc/pipelines/journal.conf \

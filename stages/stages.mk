@@ -51,11 +51,18 @@ libstages_a_SOURCES = \
 	stages/file/writer.c stages/file/writer.h \
 	stages/filter/filter.c \
 	stages/flatten/flatten.c \
+	stages/http/answer.c stages/http/answer.h \
 	stages/http/address.c stages/http/address.h \
 	stages/http/client.c stages/http/client.h \
+	stages/http/key.c stages/http/key.h \
+	stages/http/packed.c stages/http/packed.h \
+	stages/http/pieces.c stages/http/pieces.h \
 	stages/http/pointer.c stages/http/pointer.h \
+	stages/http/send.c stages/http/send.h \
+	stages/http/sink.c stages/http/sink.h \
 	stages/http/source.c \
 	stages/http/status.c stages/http/status.h \
+	stages/http/target.c stages/http/target.h \
 	stages/http/template.c stages/http/template.h \
 	stages/http/text.c stages/http/text.h \
 	stages/http/transform.c \

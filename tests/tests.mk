@@ -21,6 +21,7 @@ UNIT_TESTS = \
 	tests/unit/test_typed \
 	tests/unit/test_io \
 	tests/unit/test_json \
+	tests/unit/test_key \
 	tests/unit/test_ledger \
 	tests/unit/test_listen \
 	tests/unit/test_notify \
@@ -83,6 +84,9 @@ nodist_EXTRA_tests_unit_test_json_SOURCES = dummy.cxx
 tests_unit_test_ledger_SOURCES = tests/unit/test_ledger.c
 tests_unit_test_ledger_LDADD = libengine.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_ledger_SOURCES = dummy.cxx
+tests_unit_test_key_SOURCES = tests/unit/test_key.c
+tests_unit_test_key_LDADD = libstages.a $(LINK_TEST_LIBS)
+nodist_EXTRA_tests_unit_test_key_SOURCES = dummy.cxx
 tests_unit_test_seen_SOURCES = tests/unit/test_seen.c
 tests_unit_test_seen_LDADD = libstages.a $(LINK_TEST_LIBS)
 nodist_EXTRA_tests_unit_test_seen_SOURCES = dummy.cxx

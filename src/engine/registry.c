@@ -18,8 +18,8 @@ extern const struct sl_stage sl_stage_source_file, sl_stage_source_http, sl_stag
 extern const struct sl_stage sl_stage_transform_cpu, sl_stage_transform_delay,
 	sl_stage_transform_fault, sl_stage_transform_http, sl_stage_filter, sl_stage_map,
 	sl_stage_route, sl_stage_sql, sl_stage_aggregate, sl_stage_dedupe;
-extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_null, sl_stage_sink_sqlite,
-	sl_stage_sink_stdout;
+extern const struct sl_stage sl_stage_sink_file, sl_stage_sink_http, sl_stage_sink_null,
+	sl_stage_sink_sqlite, sl_stage_sink_stdout;
 extern const struct sl_stage sl_stage_sink_spill, sl_stage_source_spill;
 extern const struct sl_stage sl_stage_flatten;
 extern const struct sl_stage sl_stage_unnest;
@@ -51,6 +51,7 @@ static const struct sl_stage *const all[] = {
 	&sl_stage_sql,
 	&sl_stage_sink_exec,
 	&sl_stage_sink_file,
+	&sl_stage_sink_http,
 	&sl_stage_sink_null,
 	&sl_stage_sink_sqlite,
 	&sl_stage_sink_stdout,

@@ -17,7 +17,8 @@
 /* What is shorter is no secret, and would make holes into any text. */
 #define SECRET_MIN 4
 
-static const char *const again_default[] = { "408", "425", "429", "500", "502", "503", "504" };
+static const char *const again_default[] = { "408", "425", "429", "500", "502", "503", "504",
+	NULL };
 
 /* --- the options ---------------------------------------------------------------------------------- */
 
@@ -82,7 +83,7 @@ static int compile_line(struct sl_context *ctx, const char *line, const struct c
 {
 	struct reason reason;
 	int size = (int)name_size(line);
-	int r = template_compile(t, line, &reason);
+	int r = template_compile(t, line, setup->has_key, &reason);
 
 	if (r == -EINVAL)
 		return sl_error(ctx, r, "`headers`: %.*s: %s", size, line, reason.text);
@@ -165,18 +166,19 @@ static int add_status(
 	return 0;
 }
 
-static int compile_statuses(struct sl_context *ctx, struct client *client)
+static int compile_statuses(
+	struct sl_context *ctx, const struct client_setup *setup, struct client *client)
 {
 	const struct client_options *o = client->options;
+	const char *const *again = setup->again ? setup->again : again_default;
 	int r = 0;
 
 	for (uint32_t i = 0; i < o->ok_status.count && r == 0; i++)
 		r = add_status(ctx, "ok_status", o->ok_status.items[i], &client->ok);
 	for (uint32_t i = 0; i < o->retry_status.count && r == 0; i++)
 		r = add_status(ctx, "retry_status", o->retry_status.items[i], &client->again);
-	for (size_t i = 0; i < sizeof(again_default) / sizeof(again_default[0]); i++)
-		if (o->retry_status.count == 0)
-			(void)status_add(&client->again, again_default[i]);
+	for (; o->retry_status.count == 0 && *again; again++)
+		(void)status_add(&client->again, *again);
 	return r;
 }
 
@@ -240,8 +242,11 @@ static char *make_line(const char *name, const char *value)
 static int make_lines(const struct client_setup *setup, struct client *client)
 {
 	const struct client_options *o = client->options;
+	bool needs_line = o->username || o->bearer;
 
-	if (o->username)
+	if (setup->sigv4)
+		needs_line = false;
+	else if (o->username)
 		client->authorization = make_basic(o);
 	else if (o->bearer)
 		client->authorization = make_line("Authorization: Bearer ", o->bearer);
@@ -249,7 +254,7 @@ static int make_lines(const struct client_setup *setup, struct client *client)
 		client->content_type = make_line("Content-Type: ", setup->content_type);
 	if (setup->accept && !has_header(o, "Accept"))
 		client->accept = make_line("Accept: ", setup->accept);
-	if (((o->username || o->bearer) && !client->authorization) ||
+	if ((needs_line && !client->authorization) ||
 		(setup->content_type && !has_header(o, "Content-Type") && !client->content_type) ||
 		(setup->accept && !has_header(o, "Accept") && !client->accept))
 		return -ENOMEM;
@@ -261,11 +266,11 @@ int client_compile(struct sl_context *ctx, const struct client_options *options,
 {
 	int r;
 
-	*ret_client = (struct client){ .options = options };
+	*ret_client = (struct client){ .options = options, .sigv4 = setup->sigv4 };
 	r = compile_headers(ctx, setup, ret_client);
 	r = r ? r : check_credentials(ctx, options);
 	r = r ? r : check_tls(ctx, options);
-	r = r ? r : compile_statuses(ctx, ret_client);
+	r = r ? r : compile_statuses(ctx, setup, ret_client);
 	return r ? r : make_lines(setup, ret_client);
 }
 
@@ -314,28 +319,49 @@ static void put_line(struct sl_writer *lines, const char *line, uint32_t *count)
 	(*count)++;
 }
 
-/* Each line 0-terminated, one behind the other. Which field it is that is missing a header may not say: see client.h. */
-static int put_lines(const struct client *client, const struct client_request *request,
-	struct client_answer *answer, uint32_t *count)
+bool client_has_fields(const struct client *client)
+{
+	for (uint32_t i = 0; i < client->options->headers.count; i++)
+		if (template_has_fields(&client->headers[i]))
+			return true;
+	return false;
+}
+
+/* Which field it is that is missing a header may not say: see client.h. */
+int client_print_headers(const struct client *client, const struct template_input *input,
+	struct sl_writer *w, struct reason *reason)
 {
 	const struct sl_strings *lines = &client->options->headers;
-	struct reason reason;
+	struct reason inner;
 
 	for (uint32_t i = 0; i < lines->count; i++) {
-		int r = template_print(&client->headers[i], TEMPLATE_HEADER, request->record,
-			&answer->lines, &reason);
+		int r = template_print(&client->headers[i], TEMPLATE_HEADER, input, w, &inner);
 
 		if (r == -EINVAL)
-			return reason_set(&answer->reason, CLIENT_REFUSED,
+			return reason_set(reason, r,
 				"`headers`: %.*s needs a field that the record lacks, or that is "
-				"no "
-				"plain text, number or boolean",
+				"no plain text, number or boolean",
 				(int)name_size(lines->items[i]), lines->items[i]);
 		if (r < 0)
 			return r;
-		text_put(&answer->lines, "", 1);
-		(*count)++;
+		text_put(w, "", 1);
 	}
+	return w->error;
+}
+
+/* Each line 0-terminated, one behind the other. */
+static int put_lines(const struct client *client, const struct client_request *request,
+	struct client_answer *answer, uint32_t *count)
+{
+	int r;
+
+	for (const char *const *line = request->lines; line && *line; line++)
+		put_line(&answer->lines, *line, count);
+	answer->public_count = *count;
+	r = client_print_headers(client, &request->input, &answer->lines, &answer->reason);
+	if (r < 0)
+		return r == -EINVAL ? CLIENT_REFUSED : r;
+	*count += client->options->headers.count;
 	put_line(&answer->lines, client->authorization, count);
 	put_line(&answer->lines, client->accept, count);
 	put_line(&answer->lines, request->body ? client->content_type : NULL, count);
@@ -377,6 +403,10 @@ static int send_request(struct sl_context *ctx, const struct client *client,
 		.cert_file = o->cert_file,
 		.key_file = o->key_file,
 		.insecure = o->insecure,
+		.keeps_body = request->keeps_body,
+		.sigv4 = client->sigv4,
+		.access_key = client->sigv4 ? o->username : NULL,
+		.secret_key = client->sigv4 ? o->password : NULL,
 	};
 
 	return sl_http(ctx, &raw, deadline, &answer->response);
@@ -421,9 +451,9 @@ void client_hide(
 {
 	const char *password = client->options->password;
 
-	for (const char **line = answer->headers; line && *line; line++)
-		if (!is_public(*line))
-			hide_header(text, size, *line);
+	for (uint32_t i = answer->public_count; answer->headers && answer->headers[i]; i++)
+		if (!is_public(answer->headers[i]))
+			hide_header(text, size, answer->headers[i]);
 	if (password)
 		hide(text, size, password, strlen(password));
 }
@@ -490,6 +520,7 @@ static int judge_error(const struct client_request *request, int error, int64_t 
 	const char *why = answer->response.reason;
 	char place[160];
 
+	answer->error = error;
 	if (error == -ECANCELED || error == -ENOMEM)
 		return error;
 	/* A deadline around ours is the business of whoever set it. (Timers round.) */

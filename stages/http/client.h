@@ -32,7 +32,7 @@ struct client_options {
 /* clang-format off */
 #define CLIENT_OPTIONS(struct_) \
 	{ SL_OPTION("headers", STRINGS, struct_, client.headers), \
-	  .help = "header lines of the request; in a transform with {field}s", .example = "[ \"X-Team: orders\" ]" }, \
+	  .help = "header lines of the request; in a transform or a sink with {field}s", .example = "[ \"X-Team: orders\" ]" }, \
 	{ SL_OPTION("username", STRING, struct_, client.username), \
 	  .help = "name for basic authentication", .example = "\"sluice\"" }, \
 	{ SL_OPTION("password", STRING, struct_, client.password), \
@@ -69,12 +69,17 @@ struct client {
 	char *authorization;      /* a header line, or NULL; so are the next two */
 	char *accept;
 	char *content_type;
+	const char *sigv4; /* how the request is signed; NULL: it is not */
 	struct status_set ok;
 	struct status_set again;
 };
 
 struct client_setup {
-	bool has_record;          /* headers may have fields of the record */
+	bool has_record;   /* headers may have fields of the record */
+	bool has_key;      /* and {!key} */
+	const char *sigv4; /* sign with `username` and `password`; NULL: no */
+	const char *const
+		*again; /* the default of `retry_status`, NULL-terminated; NULL: the usual ones */
 	const char *accept;       /* media type, unless `headers` says another one; NULL: none */
 	const char *content_type; /* the same for the body */
 };
@@ -85,6 +90,11 @@ struct client_setup {
  */
 int client_compile(struct sl_context *ctx, const struct client_options *options,
 	const struct client_setup *setup, struct client *ret_client);
+/* Have the headers fields of the record? */
+bool client_has_fields(const struct client *client);
+/* Appends the headers that the options say, each 0-terminated. 0; -EINVAL with the reason; -ENOMEM. */
+int client_print_headers(const struct client *client, const struct template_input *input,
+	struct sl_writer *w, struct reason *reason);
 /* Are the files of the options there? 0 or a negative errno after sl_error. */
 int client_check_files(struct sl_context *ctx, const struct client_options *options);
 /* For `files` of the stage. */
@@ -97,16 +107,20 @@ struct client_request {
 	const char *url;
 	const char *body; /* NULL: none */
 	size_t body_size;
-	struct sl_value record; /* for the headers; may be absent */
+	struct template_input input; /* for the headers; may be absent */
+	const char *const *lines;    /* more headers, no secrets; NULL-terminated, or NULL */
+	bool keeps_body;             /* over any redirect */
 };
 
 /* Zeroed before the call; to be given to client_answer_fini in every case. */
 struct client_answer {
 	struct sl_http_response response;
 	struct reason reason;
+	int error;          /* 0: there is an answer; else why not, a negative errno */
 	int64_t not_before; /* LATER: of sl_now(), as the server asked; 0: it did not */
 	struct sl_writer lines;
 	const char **headers;
+	uint32_t public_count; /* of the headers, in front: no secrets */
 };
 
 enum {

@@ -9,6 +9,8 @@
 
 #include "pointer.h"
 
+#define KEY "!key"
+
 /* --- compiling ------------------------------------------------------------------------------------ */
 
 static int add(struct template *t, enum part_kind kind, const char *text, size_t size)
@@ -43,6 +45,8 @@ static int add_field(struct template *t, const char *brace, const char **ret_end
 	if (name[size] != '}' || !is_path(name, size))
 		return -EINVAL;
 	*ret_end = name + size + 1;
+	if (size == strlen(KEY) && memcmp(name, KEY, size) == 0)
+		kind = PART_KEY;
 	return add(t, kind, name, size);
 }
 
@@ -68,23 +72,6 @@ static int add_brace(struct template *t, const char *text, const char *brace, co
 		(size_t)(brace - text) + 1);
 }
 
-int template_compile(struct template *ret_template, const char *text, struct reason *reason)
-{
-	const char *at = text;
-	int r = 0;
-
-	*ret_template = (struct template){ 0 };
-	while (r == 0 && *at) {
-		size_t size = strcspn(at, "{}");
-
-		r = add(ret_template, PART_TEXT, at, size);
-		at += size;
-		if (r == 0 && *at)
-			r = add_brace(ret_template, text, at, &at, reason);
-	}
-	return r;
-}
-
 void template_fini(struct template *t)
 {
 	free(t->parts);
@@ -104,9 +91,35 @@ bool template_has_raw(const struct template *t)
 	return has_kind(t, PART_RAW);
 }
 
+bool template_has_key(const struct template *t)
+{
+	return has_kind(t, PART_KEY);
+}
+
 bool template_has_fields(const struct template *t)
 {
 	return has_kind(t, PART_FIELD) || has_kind(t, PART_RAW);
+}
+
+int template_compile(
+	struct template *ret_template, const char *text, bool has_key, struct reason *reason)
+{
+	const char *at = text;
+	int r = 0;
+
+	*ret_template = (struct template){ 0 };
+	while (r == 0 && *at) {
+		size_t size = strcspn(at, "{}");
+
+		r = add(ret_template, PART_TEXT, at, size);
+		at += size;
+		if (r == 0 && *at)
+			r = add_brace(ret_template, text, at, &at, reason);
+	}
+	if (r == 0 && !has_key && template_has_key(ret_template))
+		return reason_set(reason, -EINVAL,
+			"{!key} is the name of a request, and only the sink has one");
+	return r;
 }
 
 /* --- printing ------------------------------------------------------------------------------------- */
@@ -205,8 +218,8 @@ static int put_field(const struct template_part *part, enum template_mode mode,
 	return put_scalar(part, mode, value, w, reason);
 }
 
-int template_print(const struct template *t, enum template_mode mode, struct sl_value record,
-	struct sl_writer *w, struct reason *reason)
+int template_print(const struct template *t, enum template_mode mode,
+	const struct template_input *input, struct sl_writer *w, struct reason *reason)
 {
 	int r = 0;
 
@@ -215,8 +228,10 @@ int template_print(const struct template *t, enum template_mode mode, struct sl_
 
 		if (part->kind == PART_TEXT)
 			text_put(w, part->text, part->size);
+		else if (part->kind == PART_KEY)
+			text_put_cstr(w, input->key);
 		else
-			r = put_field(part, mode, record, w, reason);
+			r = put_field(part, mode, input->record, w, reason);
 	}
 	return r < 0 ? r : w->error;
 }

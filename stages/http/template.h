@@ -12,6 +12,7 @@ enum part_kind {
 	PART_TEXT,
 	PART_FIELD,
 	PART_RAW, /* {+field}: a piece of an address that is already one, RFC 6570 */
+	PART_KEY, /* {!key}: the name of the request, in a sink */
 };
 
 struct template_part {
@@ -34,16 +35,24 @@ enum template_mode {
 	TEMPLATE_JSON,   /* as JSON, quotes and all */
 };
 
-/* 0; -EINVAL with the reason, which quotes nothing of `text`; -ENOMEM. In any case template_fini may be called. */
-int template_compile(struct template *ret_template, const char *text, struct reason *reason);
+/* What stands for the fields. */
+struct template_input {
+	struct sl_value record;
+	const char *key; /* NULL: none */
+};
+
+/* `has_key`: {!key} may stand there. 0; -EINVAL with the reason, which quotes nothing of `text`; -ENOMEM. In any case template_fini may be called. */
+int template_compile(
+	struct template *ret_template, const char *text, bool has_key, struct reason *reason);
 void template_fini(struct template *t);
 
 bool template_has_fields(const struct template *t);
 bool template_has_raw(const struct template *t);
+bool template_has_key(const struct template *t);
 
 /* Appends to the text in `w`. 0; -EINVAL with the reason, which names the field and not its value; -ENOMEM. */
-int template_print(const struct template *t, enum template_mode mode, struct sl_value record,
-	struct sl_writer *w, struct reason *reason);
+int template_print(const struct template *t, enum template_mode mode,
+	const struct template_input *input, struct sl_writer *w, struct reason *reason);
 /* The same with `sample` for every field: to see what it will look like. 0 or -ENOMEM. */
 int template_sample(const struct template *t, const char *sample, struct sl_writer *w);
 

@@ -13,6 +13,7 @@
 #include "address.h"
 #include "client.h"
 #include "pointer.h"
+#include "target.h"
 
 #define EXCERPT_SIZE 120
 
@@ -49,22 +50,6 @@ struct shared {
 static bool has_body(const struct shared *o)
 {
 	return o->body || o->query || o->send == SEND_RECORD;
-}
-
-static int check_method(struct sl_context *ctx, const struct shared *o)
-{
-	static const char *const known[] = { "GET", "HEAD", "POST", "PUT", "PATCH", "DELETE",
-		"OPTIONS" };
-
-	for (size_t i = 0; o->method && i < sizeof(known) / sizeof(known[0]); i++)
-		if (strcasecmp(o->method, known[i]) == 0 && strcmp(o->method, known[i]) != 0)
-			return sl_error(ctx, -EINVAL, "`method`: write \"%s\"", known[i]);
-	if (o->method && (!*o->method || strspn(o->method, "ABCDEFGHIJKLMNOPQRSTUVWXYZ-") !=
-						 strlen(o->method)))
-		return sl_error(ctx, -EINVAL,
-			"`method`: \"%.20s\" is none: write GET, POST, PUT, PATCH or DELETE",
-			o->method);
-	return 0;
 }
 
 static int check_body(struct sl_context *ctx, const struct shared *o)
@@ -104,38 +89,6 @@ static int check_merge(struct sl_context *ctx, const struct shared *o)
 	if (o->pick && pointer_check(o->pick, &reason) < 0)
 		return sl_error(ctx, -EINVAL, "`pick`: %s", reason.text);
 	return 0;
-}
-
-/* What the address looks like when each field is "x". */
-static int check_address(struct sl_context *ctx, const struct template *t)
-{
-	struct sl_writer w;
-	struct reason reason;
-	const char *sample;
-	int r;
-
-	sl_writer_init(&w);
-	r = template_sample(t, "x", &w);
-	sample = text_end(&w);
-	if (r == 0)
-		r = sample ? address_check(sample, &reason) : -ENOMEM;
-	if (r == -EINVAL)
-		r = sl_error(ctx, r, "`url` %s", reason.text);
-	sl_writer_fini(&w);
-	return r;
-}
-
-static int compile_url(struct sl_context *ctx, struct shared *o)
-{
-	struct reason reason;
-	int r = template_compile(&o->url_template, o->url, &reason);
-
-	if (r == -EINVAL)
-		return sl_error(ctx, r, "`url`: %s", reason.text);
-	/* The record may say the whole address; whether it is one is seen then. */
-	if (r < 0 || (o->url_template.count > 0 && o->url_template.parts[0].kind == PART_RAW))
-		return r;
-	return check_address(ctx, &o->url_template);
 }
 
 static bool is_json_type(const char *type)
@@ -184,7 +137,7 @@ static int compile_body(struct sl_context *ctx, struct shared *o)
 
 	if (!o->body)
 		return 0;
-	r = template_compile(&o->body_template, o->body, &reason);
+	r = template_compile(&o->body_template, o->body, false, &reason);
 	if (r == -EINVAL)
 		return sl_error(ctx, r, "`body`: %s", reason.text);
 	return r == 0 && is_json_type(o->body_type) ? check_json(ctx, &o->body_template) : r;
@@ -205,10 +158,10 @@ static int compile(struct sl_context *ctx, struct shared *o)
 									   : NULL,
 		.content_type = o->body ? o->body_type : "application/json",
 	};
-	int r = check_method(ctx, o);
+	int r = target_check_method(ctx, o->method);
 
 	o->asks = o->method ? o->method : has_body(o) ? "POST" : "GET";
-	r = r ? r : compile_url(ctx, o);
+	r = r ? r : target_compile(ctx, o->url, false, &o->url_template);
 	r = r ? r : check_body(ctx, o);
 	r = r ? r : compile_body(ctx, o);
 	r = r ? r : check_merge(ctx, o);
@@ -262,23 +215,6 @@ static void exchange_fini(struct exchange *x)
 	client_answer_fini(&x->answer);
 }
 
-static int print_url(
-	const struct shared *o, struct sl_value record, struct exchange *x, struct reason *reason)
-{
-	int r = template_print(&o->url_template, TEMPLATE_URL, record, &x->url, reason);
-
-	if (r < 0)
-		return r;
-	if (!text_end(&x->url))
-		return -ENOMEM;
-	/* "/users/{id}" with the id ".." would ask for something else; what comes with {+} is meant as it is. */
-	if (template_has_fields(&o->url_template) && !template_has_raw(&o->url_template) &&
-		address_has_dots(x->url.data))
-		return reason_set(reason, -EINVAL,
-			"`url`: a field is \".\" or \"..\", which would lead to another path");
-	return 0;
-}
-
 static int print_json(struct sl_writer *w, struct sl_value value, struct reason *reason)
 {
 	const char *why = "";
@@ -326,6 +262,7 @@ static int print_query(const struct shared *o, struct sl_value record, struct sl
 static int print_body(
 	const struct shared *o, struct sl_value record, struct exchange *x, struct reason *reason)
 {
+	const struct template_input input = { .record = record };
 	int r = 0;
 
 	if (o->query)
@@ -334,7 +271,7 @@ static int print_body(
 		r = print_json(&x->body, record, reason);
 	else if (o->body)
 		r = template_print(
-			&o->body_template, mode_of(o->body_type), record, &x->body, reason);
+			&o->body_template, mode_of(o->body_type), &input, &x->body, reason);
 	if (r < 0)
 		return r;
 	return text_end(&x->body) ? 0 : -ENOMEM;
@@ -354,9 +291,10 @@ static int pass_on(
 static int ask(
 	struct sl_context *ctx, const struct shared *o, struct sl_value record, struct exchange *x)
 {
-	struct client_request request = { .method = o->asks, .record = record };
+	const struct template_input input = { .record = record };
+	struct client_request request = { .method = o->asks, .input = input };
 	struct reason reason;
-	int r = print_url(o, record, x, &reason);
+	int r = target_print(&o->url_template, &input, &x->url, &reason);
 
 	r = r ? r : print_body(o, record, x, &reason);
 	if (r == -EINVAL)

@@ -12,6 +12,7 @@ import pytest
 
 import pg
 from conftest import ROOT, children, finish, wait_for
+from test_http import serve
 
 EXAMPLES = ROOT / "etc/pipelines"
 
@@ -102,6 +103,23 @@ def test_pictures_one_of_them_broken(place):
     assert code == 3, err
     assert "refused: convert ended with exit status 1: convert" in err
     assert [json.loads(line)["value"] for line in open(place.path / "thumbnails.ndjson")] == ["good.png"]
+
+
+def test_bulk(place):
+    """The server answers as Elasticsearch does."""
+    index = {}
+
+    def answer(request):
+        assert request.raw == "/countries/_bulk" and request.headers["Content-Type"] == "application/x-ndjson"
+        given = [json.loads(line) for line in gzip.decompress(request.body).splitlines()]
+        index.update({action["index"]["_id"]: record for action, record in zip(given[::2], given[1::2])})
+        return {"took": 1, "errors": False, "items": [{"index": {**action["index"], "status": 201}} for action in given[::2]]}
+
+    with serve(answer) as server:
+        place.env["BULK_URL"] = server.url
+        run_example(place, "bulk")
+    countries = json.load(open("/usr/share/iso-codes/json/iso_3166-1.json"))["3166-1"]
+    assert index == {c["alpha_2"]: {"code": c["alpha_2"], "name": c["name"], "number": int(c["numeric"])} for c in countries}
 
 
 @pytest.mark.skipif(not pg.PROGRAMS, reason="no PostgreSQL server here: install postgresql")
