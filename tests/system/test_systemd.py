@@ -454,7 +454,7 @@ INPUTS = {"log-minutes": "for n in 1 2 3 4; do echo 2026-03-01T12:0$n:00Z web-1 
 
 
 def test_every_example_runs_behind_the_walls():
-    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"syslog", "postgres", "journal"}
+    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"bulk", "syslog", "postgres", "journal"}
 
 
 def test_syslog_behind_the_walls(box):
@@ -470,6 +470,36 @@ def test_syslog_behind_the_walls(box):
     box.do(f"{logger} 'hello there'")
     wait_for(lambda: "hello there" in box.run("cat /var/lib/sluice/syslog/data/warnings.ndjson")[1], what="the line")
     box.do(f"systemctl stop {unit}")
+
+
+BULK = """
+import gzip, http.server, json
+class Server(http.server.BaseHTTPRequestHandler):
+    def do_POST(self):
+        lines = gzip.decompress(self.rfile.read(int(self.headers["Content-Length"]))).splitlines()
+        open("/run/bulk.ndjson", "ab").write(b"".join(line + b"\\n" for line in lines[1::2]))
+        answer = json.dumps({"errors": False, "items": [{"index": {"status": 201}} for _ in lines[::2]]}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+http.server.HTTPServer(("127.0.0.1", 5998), Server).serve_forever()
+"""
+
+
+def test_bulk_behind_the_walls(box):
+    unit = "sluice-run@bulk.service"
+    box.do("cp /usr/local/share/doc/sluice/pipelines/bulk.conf /etc/sluice/")
+    box.write("/etc/sluice/bulk.env", "BULK_URL=http://127.0.0.1:5998")
+    box.write("/run/bulk.py", BULK)
+    box.do("systemd-run --collect --unit=bulk-server python3 /run/bulk.py")
+    wait_for(lambda: box.run("curl -s http://127.0.0.1:5998/")[0] == 0, what="the server")
+    box.do(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/local/share/doc/sluice/systemd/network.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+    code, out, err = box.run(f"systemctl start {unit}")
+    assert code == 0, box.messages(unit)
+    countries = json.load(open("/usr/share/iso-codes/json/iso_3166-1.json"))["3166-1"]
+    assert sorted(json.loads(line)["code"] for line in box.run("cat /run/bulk.ndjson")[1].splitlines()) == sorted(c["alpha_2"] for c in countries)
+    box.do("systemctl stop bulk-server")
 
 
 @pytest.fixture
