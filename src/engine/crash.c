@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 
+#define PATIENCE 2 /* seconds */
 #define SIGNAL_STACK (128u << 10)
 #define FRAMES_MAX 48
 #define FIRST_FRAME 2 /* behind the handler's own */
@@ -302,9 +303,9 @@ static void on_crash(int number, siginfo_t *info, void *context)
 		errno = error;
 		return;
 	} else if (nobody != own_id()) {
-		/* Two at once: the first one ends the process. */
-		for (;;)
-			(void)pause();
+		/* Two at once: the first one ends the process, if it is not held up; a sanitizer lets it wait for this one. */
+		for (unsigned left = PATIENCE; left > 0;)
+			left = sleep(left);
 	}
 	pass_on(number, info);
 }
