@@ -92,8 +92,10 @@ class Box:
     def journal(self, unit, *matches):
         """Entries, as dicts."""
         self.do("journalctl --sync")
-        # Of a process that has gone already the journal does not know whose it was.
-        which = f"-u {unit}" if unit else ""
+        # Of a process that has gone already the journal does not know whose it was; what sluice tells names its pipeline.
+        name = re.fullmatch(r"sluice(?:-run)?@(.+)\.service", unit or "")
+        is_event = any(match.startswith("MESSAGE_ID=") for match in matches)
+        which = f"PIPELINE={name[1]}" if name and is_event else f"-u {unit}" if unit else ""
         out = self.do(f"journalctl -o json --no-pager {which} {' '.join(matches)}")
         return [json.loads(line) for line in out.splitlines()]
 

@@ -313,9 +313,9 @@ name = "lines"; stages = { read = { source = "exec"; format = "lines"; command =
     by_message = {entry["MESSAGE"]: entry for entry in own}
     assert [by_message["read.0: sh: loud"][field] for field in ("PRIORITY", "STAGE", "INSTANCE")] == ["4", "read", "0"]
     assert own[-1]["MESSAGE_ID"] == IDS["ENDED"]
-    refused = box.journal(unit, f"MESSAGE_ID={IDS['REFUSED']}", "STAGE=odd")
+    refused = box.journal(None, f"MESSAGE_ID={IDS['REFUSED']}", "PIPELINE=lines", "STAGE=odd")
     assert len(refused) == 10
-    more = box.journal(unit, f"MESSAGE_ID={IDS['MORE']}", "STAGE=odd")
+    more = box.journal(None, f"MESSAGE_ID={IDS['MORE']}", "PIPELINE=lines", "STAGE=odd")
     assert len(more) == 1 and more[0]["MESSAGE"].endswith(" ... 490 more like this in 10 s")
     explained = box.do(f"journalctl -x --no-pager -u {unit}")
     assert "Subject: Stage odd gave up on a record" in explained and "Subject: The pipeline lines has ended" in explained
