@@ -89,7 +89,7 @@ static const struct bad {
 	int error;
 	const char *text;
 } bad[] = {
-	{ { .abi = SL_ABI + 1, .name = (const char *)8, .options = (const void *)8 }, -EPROTO, "built for stage ABI 2, this sluice has 1" },
+	{ { .abi = SL_ABI + 1, .name = (const char *)8, .options = (const void *)8 }, -EPROTO, "build it again with its headers" },
 	{ { .abi = 0 }, -EPROTO, "built for stage ABI 0" },
 	{ { COMMON, .role = SL_SOURCE, .produce = produce }, -EBADMSG, "a stage has no name" },
 	{ { COMMON, .name = "", .produce = produce }, -EBADMSG, "a stage has no name" },
