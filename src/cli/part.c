@@ -147,24 +147,13 @@ void part_take_some(struct part *part, uint32_t stage, uint64_t records)
 /* A stage that no config has, of one process, at the place of `like`. */
 static struct graph_stage hidden(const struct graph_stage *like, const char *name, const char *impl)
 {
-	return (struct graph_stage){
-		.name = name,
-		.impl = impl,
-		.role = SL_SINK,
-		.flags = SL_ONE_PROCESS | SL_ONE_THREAD,
-		.file = like->file,
-		.line = like->line,
-		.processes = 1,
-		.threads = 1,
-		.stack_size = like->stack_size,
-		.queue = like->queue,
-		.retain = (uint64_t)64 << 20,
-		.restart_within_ns = like->restart_within_ns,
-		.restart_backoff_ns = like->restart_backoff_ns,
-		.stall_timeout_ns = like->stall_timeout_ns,
-		.sandbox = like->sandbox,
-		.options = no_options(),
-	};
+	struct graph_stage stage = graph_beside(like);
+
+	stage.name = name;
+	stage.impl = impl;
+	stage.role = SL_SINK;
+	stage.options = no_options();
+	return stage;
 }
 
 void part_feed(struct part *part, uint32_t stage, struct sl_value records)

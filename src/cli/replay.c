@@ -102,26 +102,16 @@ static int put_options(struct sl_writer *out, const char *stage, int64_t last)
 
 static void put_source(struct build *b, const struct graph_stage *like)
 {
-	b->graph.stages[0] = (struct graph_stage){
-		.name = b->name,
-		.impl = GRAPH_DEAD_LETTERS,
-		.role = SL_SOURCE,
-		.flags = SL_ONE_PROCESS | SL_ONE_THREAD | GRAPH_DURABLE,
-		.file = like->file,
-		.line = like->line,
-		.processes = 1,
-		.threads = 1,
-		.stack_size = like->stack_size,
-		.queue = like->queue,
-		.retain = (uint64_t)64 << 20,
-		.restart_within_ns = like->restart_within_ns,
-		.restart_backoff_ns = like->restart_backoff_ns,
-		.stall_timeout_ns = like->stall_timeout_ns,
-		.sandbox = like->sandbox,
-		.ports = out_port,
-		.port_count = 1,
-		.options = { .data = b->options.data, .size = b->options.mark },
-	};
+	struct graph_stage *source = &b->graph.stages[0];
+
+	*source = graph_beside(like);
+	source->name = b->name;
+	source->impl = GRAPH_DEAD_LETTERS;
+	source->role = SL_SOURCE;
+	source->flags |= GRAPH_DURABLE;
+	source->ports = out_port;
+	source->port_count = 1;
+	source->options = (struct sl_value){ .data = b->options.data, .size = b->options.mark };
 	b->graph.stage_count = 1;
 }
 

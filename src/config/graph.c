@@ -19,6 +19,8 @@
 #include "config/arena.h"
 #include "config/graph_room.h"
 
+#define RETAIN (UINT64_C(64) << 20) /* what `retain` is where nobody says otherwise */
+
 #define TASKS_SHARE 8   /* of its tasks: a batch that leaves work for others */
 #define WHOLE_BATCH 256 /* records, for one worker that is alone */
 
@@ -197,6 +199,24 @@ uint32_t graph_first_wish(const struct graph_stage *stage)
 		return at_once >= TASKS_SHARE ? (uint32_t)(at_once / TASKS_SHARE) : 1;
 	return (stage->flags & GRAPH_WHOLE_BATCHES) && at_once * stage->processes == 1 ? WHOLE_BATCH
 										       : 1;
+}
+
+struct graph_stage graph_beside(const struct graph_stage *stage)
+{
+	return (struct graph_stage){
+		.flags = SL_ONE_PROCESS | SL_ONE_THREAD,
+		.file = stage->file,
+		.line = stage->line,
+		.processes = 1,
+		.threads = 1,
+		.stack_size = stage->stack_size,
+		.queue = stage->queue,
+		.retain = RETAIN,
+		.restart_within_ns = stage->restart_within_ns,
+		.restart_backoff_ns = stage->restart_backoff_ns,
+		.stall_timeout_ns = stage->stall_timeout_ns,
+		.sandbox = stage->sandbox,
+	};
 }
 
 int graph_find(const struct graph *graph, const char *name)

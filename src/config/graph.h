@@ -142,6 +142,11 @@ int graph_store(const struct graph *graph, uint32_t in, struct graph_store *ret)
  * not touch its stores. 0 or negative errno.
  */
 int graph_join(const struct graph *graph, struct graph **ret_graph, struct err *err);
+/*
+ * What a stage that no config names takes over from the one it stands beside: where an error points, the stack, the patience with deaths, the sandbox. One process with one
+ * thread; the caller adds name, impl, role, options and the rest.
+ */
+struct graph_stage graph_beside(const struct graph_stage *stage);
 /* The stage's index, or -ENOENT. */
 int graph_find(const struct graph *graph, const char *name);
 /* Sum of `retain` over all outlets of all instances: the declared memory bound, bytes. */

@@ -111,27 +111,18 @@ static struct sl_value state_options(
 static struct graph_stage half(struct loader *loader, const struct graph_stage *stage,
 	const char *suffix, struct sl_value options)
 {
-	return (struct graph_stage){
-		.name = arena_printf(&loader->arena, "%s%s", stage->name, suffix),
-		.impl = GRAPH_SPILL,
-		.role = SL_SINK,
-		.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES,
-		.file = stage->file,
-		.line = stage->line,
-		.processes = 1,
-		.threads = 1,
-		.stack_size = stage->stack_size,
-		.queue = stage->queue,
-		.retain = stage->retain,
-		.order = stage->order,
-		.on_error = GRAPH_ON_ERROR_DROP,
-		.restart_max = stage->restart_max,
-		.restart_within_ns = stage->restart_within_ns,
-		.restart_backoff_ns = stage->restart_backoff_ns,
-		.stall_timeout_ns = stage->stall_timeout_ns,
-		.sandbox = stage->sandbox,
-		.options = options,
-	};
+	struct graph_stage half = graph_beside(stage);
+
+	half.name = arena_printf(&loader->arena, "%s%s", stage->name, suffix);
+	half.impl = GRAPH_SPILL;
+	half.role = SL_SINK;
+	half.flags |= SL_RESUMES;
+	half.retain = stage->retain;
+	half.order = stage->order;
+	half.on_error = GRAPH_ON_ERROR_DROP;
+	half.restart_max = stage->restart_max;
+	half.options = options;
+	return half;
 }
 
 /* Appends the two halves; the index of the first. */
