@@ -29,6 +29,7 @@ libstages_a_SOURCES = \
 	stages/exec/stream.c \
 	stages/exec/transform.c stages/exec/transform.h \
 	stages/fault/fault.c \
+	stages/file/beside.c stages/file/beside.h \
 	stages/file/codec_options.c stages/file/codec_options.h \
 	stages/file/folders.c \
 	stages/file/follow.c stages/file/follow.h \
@@ -37,6 +38,7 @@ libstages_a_SOURCES = \
 	stages/file/inputs.c stages/file/inputs.h \
 	stages/file/journal.c stages/file/journal.h \
 	stages/file/lost.c \
+	stages/file/missed.c \
 	stages/file/many.c stages/file/many.h \
 	stages/file/outputs.c stages/file/outputs.h \
 	stages/file/pattern.c stages/file/pattern.h \

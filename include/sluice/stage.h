@@ -194,7 +194,7 @@ struct sl_origin {
  */
 int sl_checkpoint_begin(
 	struct sl_context *ctx, const struct sl_origin *origin, struct sl_origin *ret);
-/* The origins of the stage that are not done, in no order: the one behind `after`, NULL: the first. False: there is none. In produce. */
+/* The origins of the stage, those that are done, too, in no order: the one behind `after`, NULL: the first. False: there is none. In produce. */
 bool sl_checkpoint_next(
 	struct sl_context *ctx, const struct sl_origin *after, struct sl_origin *ret);
 

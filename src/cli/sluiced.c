@@ -201,8 +201,14 @@ static int run(struct service *service, const struct cli_options *o)
 		.accept_mixed = o->accept_mixed,
 	};
 	struct err err = { 0 };
+	char name[PIPELINE_NAME_SIZE];
 	struct plan plan;
-	int r = plan_make(o->file, o->sets.items, o->state, o->runtime, &plan, &err);
+	int r;
+
+	/* Until the config says another one. */
+	graph_name_of_file(o->file, name);
+	journal_name(&service->journal, name);
+	r = plan_make(o->file, o->sets.items, o->state, o->runtime, &plan, &err);
 
 	if (r < 0) {
 		/* What is wrong in the file was said by who found it. */

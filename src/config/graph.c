@@ -9,7 +9,9 @@
  */
 #include "config/graph.h"
 
+#include <ctype.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -217,6 +219,23 @@ struct graph_stage graph_beside(const struct graph_stage *stage)
 		.stall_timeout_ns = stage->stall_timeout_ns,
 		.sandbox = stage->sandbox,
 	};
+}
+
+bool graph_is_name_char(char c)
+{
+	return isalnum((unsigned char)c) || c == '-' || c == '_';
+}
+
+void graph_name_of_file(const char *path, char ret_name[static PIPELINE_NAME_SIZE])
+{
+	const char *slash = strrchr(path, '/');
+	const char *base = slash ? slash + 1 : path;
+	int size = (int)strcspn(base, ".");
+
+	(void)snprintf(
+		ret_name, PIPELINE_NAME_SIZE, "%.*s", size ? size : 8, size ? base : "pipeline");
+	for (char *at = ret_name; *at; at++)
+		*at = graph_is_name_char(*at) ? *at : '_';
 }
 
 int graph_find(const struct graph *graph, const char *name)

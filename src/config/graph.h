@@ -147,6 +147,10 @@ int graph_join(const struct graph *graph, struct graph **ret_graph, struct err *
  * thread; the caller adds name, impl, role, options and the rest.
  */
 struct graph_stage graph_beside(const struct graph_stage *stage);
+/* A pipeline whose config gives it no name has that of the file, up to its first dot; what may not be part of a name becomes "_". */
+enum { PIPELINE_NAME_SIZE = 49 };
+bool graph_is_name_char(char c);
+void graph_name_of_file(const char *path, char ret_name[static PIPELINE_NAME_SIZE]);
 /* The stage's index, or -ENOENT. */
 int graph_find(const struct graph *graph, const char *name);
 /* Sum of `retain` over all outlets of all instances: the declared memory bound, bytes. */

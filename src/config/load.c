@@ -14,8 +14,6 @@
 #include "config/syntax.h"
 #include "config/tests.h"
 
-#define PIPELINE_NAME_MAX 48
-
 /* libconfig 1.5 loses the string that it was reading when it meets a syntax error. */
 #ifdef __SANITIZE_ADDRESS__
 #include <sanitizer/lsan_interface.h>
@@ -69,26 +67,12 @@ static void check_keys(struct loader *loader)
 	}
 }
 
-static bool is_name_char(char c)
-{
-	return isalnum((unsigned char)c) || c == '-' || c == '_';
-}
-
-/* The file's stem; what may not be part of a name becomes "_". */
 static const char *name_of_file(struct loader *loader, const char *path)
 {
-	const char *slash = strrchr(path, '/');
-	const char *base = slash ? slash + 1 : path;
-	size_t size = strcspn(base, ".");
-	char *name;
+	char name[PIPELINE_NAME_SIZE];
 
-	if (size == 0)
-		return "pipeline";
-	name = arena_copy(
-		&loader->arena, base, size < PIPELINE_NAME_MAX ? size : PIPELINE_NAME_MAX);
-	for (char *at = name; at && *at; at++)
-		*at = is_name_char(*at) ? *at : '_';
-	return name;
+	graph_name_of_file(path, name);
+	return arena_copy(&loader->arena, name, strlen(name));
 }
 
 static void resolve_name(struct loader *loader)
@@ -103,14 +87,14 @@ static void resolve_name(struct loader *loader)
 	name = convert_string(loader, "name", setting, "\"orders\"");
 	if (!name)
 		return;
-	is_right = isalnum((unsigned char)name[0]) && strlen(name) <= PIPELINE_NAME_MAX;
+	is_right = isalnum((unsigned char)name[0]) && strlen(name) < PIPELINE_NAME_SIZE;
 	for (const char *at = name; *at; at++)
-		is_right = is_right && is_name_char(*at);
+		is_right = is_right && graph_is_name_char(*at);
 	if (!is_right)
 		problems_error(&loader->problems, config_setting_source_line(setting),
 			"`name` is \"%.60s\", and names a folder: write 1 to %d letters, digits, "
 			"`-` and `_`",
-			name, PIPELINE_NAME_MAX);
+			name, PIPELINE_NAME_SIZE - 1);
 	loader->name = name;
 }
 

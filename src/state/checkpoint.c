@@ -67,7 +67,7 @@ static const char *const texts[STATEMENT_COUNT] = {
 		 "WHERE stage = ?1 AND origin = ?2 AND series = ?3",
 	[NEXT] = "SELECT origin, position, line, is_done, name, CAST(strftime('%s', changed) AS "
 		 "INTEGER), mark FROM origins "
-		 "WHERE stage = ?1 AND origin > ?2 AND series = ?3 AND NOT is_done "
+		 "WHERE stage = ?1 AND origin > ?2 AND series = ?3 "
 		 "ORDER BY origin LIMIT 1",
 	[BEGIN] = "INSERT INTO origins VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, datetime(), ?8) "
 		  "ON CONFLICT (stage, origin) DO UPDATE SET series = ?3, position = ?4, line = "

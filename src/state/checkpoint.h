@@ -43,7 +43,7 @@ int checkpoint_get(struct checkpoint *checkpoint, uint64_t origin, struct checkp
 /* The whole of it, its name borrowed until the next call. As above. */
 int checkpoint_find(struct checkpoint *checkpoint, uint64_t origin, struct checkpoint_origin *ret,
 	struct err *err);
-/* The next one that is not done, behind that origin in some order; NULL: the first. As above. */
+/* The next one, also when it is done, behind that origin in some order; NULL: the first. As above. */
 int checkpoint_next(struct checkpoint *checkpoint, const uint64_t *after,
 	struct checkpoint_origin *ret, struct err *err);
 /* Keeps an origin of which nothing is known yet. 0, also when something is; negative errno. */

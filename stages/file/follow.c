@@ -135,7 +135,9 @@ static int begin(struct sl_context *ctx, struct follow *follow)
 	if (follow->has_begun)
 		return 0;
 	watch_open(ctx, &follow->watch);
-	r = follow_scan(ctx, follow);
+	r = follow_find_missed(ctx, follow);
+	if (r == 0)
+		r = follow_scan(ctx, follow);
 	if (r == 0)
 		r = follow_find_lost(ctx, follow);
 	follow->has_begun = r == 0;

@@ -33,13 +33,22 @@ struct tail *follow_adopt(struct sl_context *ctx, struct follow *follow, const c
 
 /* Where the file is now, when it has not left its folder. The caller's; NULL: it is not there. */
 char *follow_locate(const char *path, const struct file_id *id);
+/* Between two files that stood at one name: when they were born (ns by the wall clock), and where they are now, without folder; NULL: not known. */
+struct follow_gap {
+	int64_t since, until;
+	const char *behind, *before;
+};
 /*
- * Files that stood at `name` after `tail` and were renamed before anybody looked: NAME.1 and the like, born after `since` (ns by the
- * wall clock). They are read one after the other behind it; the last one, or `tail`. `tail` may be NULL.
+ * Files that stood at `name` in the gap and were renamed before anybody looked: NAME.1 and the like. They are read one after the other behind `tail`;
+ * the last one, or `tail`. `tail` may be NULL.
  */
 struct tail *follow_missed(struct sl_context *ctx, struct follow *follow, const char *name,
-	int64_t since, struct tail *tail);
-/* At the start: what was being read, and was renamed or removed since. Negative errno, said. */
+	const struct follow_gap *gap, struct tail *tail);
+/* Since when something may have been missed, where no file is left that says it: ns by the wall clock. */
+int64_t follow_changed(const struct sl_origin *kept);
+/* At the start, before the first scan: what was missed behind files that were read. Negative errno, said. */
+int follow_find_missed(struct sl_context *ctx, struct follow *follow);
+/* Behind it: what was being read, and was renamed or removed since. Negative errno, said. */
 int follow_find_lost(struct sl_context *ctx, struct follow *follow);
 
 #endif

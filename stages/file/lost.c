@@ -1,51 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* See follow.h: files that no pattern leads to any more are looked for in their folder, by what they are and by how rotation names them. */
+/* See follow.h: files that no pattern leads to any more are looked for in their folder, by what they are. */
 #include "follow.h"
 
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define CHANGED_SLACK (60 * SL_SECOND)
+#include "beside.h"
+
 #define GENERATIONS_MAX 1000
-#define COUNT_DIGITS 4
-
-/* A regular file in a folder. False: it is none. */
-static bool look(const char *folder, const char *name, char *path, struct statx *st)
-{
-	bool is_here = strcmp(folder, ".") == 0;
-
-	if (snprintf(path, PATH_MAX, "%s%s%s", is_here ? "" : folder,
-		    is_here || strcmp(folder, "/") == 0 ? "" : "/", name) >= PATH_MAX)
-		return false;
-	return statx(AT_FDCWD, path, AT_SYMLINK_NOFOLLOW, INPUT_STATX, st) == 0 &&
-	       S_ISREG(st->stx_mode);
-}
-
-/* Calls `each` for the regular files beside `path`, until it answers true. */
-typedef bool beside_fn(void *user, const char *path, const struct statx *st);
-static bool walk_beside(const char *path, beside_fn *each, void *user)
-{
-	char *folder = input_folder(path);
-	DIR *dir = folder ? opendir(folder) : NULL;
-	struct dirent *entry;
-	bool is_found = false;
-
-	while (dir && !is_found && (entry = readdir(dir))) {
-		char file[PATH_MAX];
-		struct statx st;
-
-		is_found = look(folder, entry->d_name, file, &st) && each(user, file, &st);
-	}
-	if (dir)
-		(void)closedir(dir);
-	free(folder);
-	return is_found;
-}
 
 /* --- by what it is ------------------------------------------------------------------------------ */
 
@@ -71,143 +34,6 @@ char *follow_locate(const char *path, const struct file_id *id)
 
 	(void)walk_beside(path, is_file, &wanted);
 	return wanted.path;
-}
-
-/* --- by its name -------------------------------------------------------------------------------- */
-
-static int64_t time_of(const struct statx *st)
-{
-	const struct statx_timestamp *at =
-		st->stx_mask & STATX_BTIME ? &st->stx_btime : &st->stx_mtime;
-
-	return at->tv_sec * SL_SECOND + at->tv_nsec;
-}
-
-struct sibling {
-	char *path;
-	struct file_id id;
-	int64_t born;
-};
-
-struct siblings {
-	const struct follow *follow;
-	const char *base;   /* of the name */
-	const char *behind; /* behind this one of its names; NULL: any that was born later */
-	int64_t since;
-	struct sibling *items;
-	size_t count;
-};
-
-/* "app.log.1", "app.log-20260731" for "app.log". */
-static bool is_rotated(const char *file, const char *base)
-{
-	size_t size = strlen(base);
-	const char *rest = file + size;
-
-	return strncmp(file, base, size) == 0 && strchr(".-_", *rest) && *rest != '\0' &&
-	       strspn(rest, "0123456789.-_") == strlen(rest) && strpbrk(rest, "0123456789");
-}
-
-/* ".1": how often it was rotated; what is longer is a time. */
-static bool is_count(const char *rest)
-{
-	size_t size = strlen(rest + 1);
-
-	return *rest == '.' && size <= COUNT_DIGITS && strspn(rest + 1, "0123456789") == size;
-}
-
-/*
- * Of two files that were born at one tick of the clock, by their names: below 0: `a` is older. Counts grow with age, times do not; the name itself is
- * the newest.
- */
-static int by_rotation(const char *a, const char *b, const char *base)
-{
-	const char *first = a + strlen(base), *second = b + strlen(base);
-
-	if (!is_rotated(a, base) || !is_rotated(b, base))
-		return is_rotated(b, base) - is_rotated(a, base);
-	if (is_count(first) && is_count(second))
-		return atoi(second + 1) - atoi(first + 1);
-	return strcmp(first, second);
-}
-
-static bool is_behind(const struct siblings *all, const char *file, int64_t born)
-{
-	if (born != all->since || !all->behind)
-		return born > all->since;
-	return by_rotation(all->behind, file, all->base) < 0;
-}
-
-static bool is_sibling(void *user, const char *path, const struct statx *st)
-{
-	struct siblings *all = user;
-	struct file_id id = input_id(-1, path, st);
-	struct sibling *items;
-
-	if (!is_rotated(input_base(path), all->base) ||
-		!is_behind(all, input_base(path), time_of(st)) || tail_find(all->follow, &id))
-		return false;
-	items = reallocarray(all->items, all->count + 1, sizeof(*items));
-	if (!items)
-		return true;
-	all->items = items;
-	items[all->count] = (struct sibling){ strdup(path), id, time_of(st) };
-	all->count += items[all->count].path != NULL;
-	return false;
-}
-
-static int by_birth(const void *a, const void *b, void *base)
-{
-	const struct sibling *first = a, *second = b;
-
-	if (first->born != second->born)
-		return first->born < second->born ? -1 : 1;
-	return by_rotation(input_base(first->path), input_base(second->path), base);
-}
-
-/* Has anybody read of it? */
-static bool is_kept(struct sl_context *ctx, const struct file_id *id)
-{
-	struct sl_origin kept;
-	struct file_id old;
-
-	return sl_checkpoint_begin(
-		       ctx, &(struct sl_origin){ .origin = input_origin("", id, 0) }, &kept) != 0 ||
-	       (input_by_device(id, &old) && is_kept(ctx, &old));
-}
-
-struct tail *follow_missed(struct sl_context *ctx, struct follow *follow, const char *name,
-	int64_t since, struct tail *tail)
-{
-	struct siblings all = { .follow = follow, .base = input_base(name), .since = since };
-	char *behind = tail ? follow_locate(name, &tail->id) : NULL;
-
-	all.behind = behind ? input_base(behind) : NULL;
-	(void)walk_beside(name, is_sibling, &all);
-	free(behind);
-	if (all.count > 0)
-		qsort_r(all.items, all.count, sizeof(*all.items), by_birth, (void *)all.base);
-	for (size_t i = 0; i < all.count; i++) {
-		struct sibling *file = &all.items[i];
-		struct tail *next = NULL;
-		int r;
-
-		if (!is_kept(ctx, &file->id))
-			next = follow_adopt(ctx, follow, name, file->path, &file->id, &r);
-		free(file->path);
-		if (!next)
-			continue;
-		sl_log(ctx, SL_LOG_INFO, "%s was %s before anybody looked: it is read, too",
-			next->path, name);
-		next->is_gone = true;
-		next->changed = sl_now();
-		(void)tail_open(ctx, follow, next);
-		if (tail)
-			tail_chain(follow, tail, next);
-		tail = next;
-	}
-	free(all.items);
-	return tail;
 }
 
 /* --- by its origin ------------------------------------------------------------------------------ */
@@ -247,7 +73,7 @@ static bool is_origin(void *user, const char *path, const struct statx *st)
 		!(input_by_device(&wanted->id, &old) && has_generation(wanted, &old)))
 		return false;
 	wanted->path = strdup(path);
-	wanted->born = time_of(st);
+	wanted->born = born_at(st);
 	return true;
 }
 
@@ -337,7 +163,7 @@ static int say_lost(struct sl_context *ctx, struct follow *follow, const struct 
 		"%llu was not read",
 		kept->name, (unsigned long long)kept->place.position);
 	is_ended(follow, kept);
-	return add_lost(ctx, all, kept->name, NULL, kept->changed * SL_SECOND - CHANGED_SLACK);
+	return add_lost(ctx, all, kept->name, NULL, follow_changed(kept));
 }
 
 /* It goes on under another name that a pattern matches, too: what took its place waits for it. */
@@ -378,9 +204,12 @@ static int find_all(struct sl_context *ctx, struct follow *follow, struct all_lo
 	int r = 0;
 
 	while (r == 0 && sl_checkpoint_next(ctx, after, &kept)) {
-		char *name = strdup(kept.name);
+		char *name;
 
 		after = &kept;
+		if (kept.place.is_done)
+			continue;
+		name = strdup(kept.name);
 		if (!name)
 			return sl_error(ctx, -ENOMEM, "%s: no memory", kept.name);
 		kept.name = name;
@@ -406,26 +235,37 @@ static int by_name(const void *a, const void *b)
 			   : 0;
 }
 
+/* What was missed between two files that stood at one name, or, `next` NULL, behind the last one. */
+static struct tail *fill_gap(struct sl_context *ctx, struct follow *follow, const struct lost *lost,
+	const struct lost *next)
+{
+	char *behind = lost->tail ? follow_locate(lost->name, &lost->tail->id) : NULL;
+	struct follow_gap gap = { .since = lost->since,
+		.behind = behind ? input_base(behind) : NULL,
+		.until = next ? next->since : INT64_MAX,
+		.before = next ? input_base(next->tail->path) : NULL };
+	struct tail *last = follow_missed(ctx, follow, lost->name, &gap, lost->tail);
+
+	free(behind);
+	return last;
+}
+
 /* Files that stood at one name are read one after the other, and then what stands there now. */
 static void chain_all(struct sl_context *ctx, struct follow *follow, const struct all_lost *all)
 {
-	struct tail *last = NULL;
-
 	for (size_t i = 0; i < all->count; i++) {
-		const struct lost *lost = &all->items[i];
-		bool is_last = i + 1 == all->count || strcmp(lost->name, lost[1].name) != 0;
-		struct tail *now;
+		const struct lost *lost = &all->items[i], *next = NULL;
+		struct tail *last, *behind;
 
-		if (last && lost->tail)
-			tail_chain(follow, last, lost->tail);
-		last = lost->tail;
-		if (!is_last)
+		if (i + 1 < all->count && strcmp(lost->name, lost[1].name) == 0)
+			next = &lost[1];
+		/* Of what is not there any more one says when it was. */
+		if (next && !next->tail)
 			continue;
-		now = find_path(follow, lost->name);
-		last = follow_missed(ctx, follow, lost->name, lost->since, last);
-		if (last && now)
-			tail_chain(follow, last, now);
-		last = NULL;
+		last = fill_gap(ctx, follow, lost, next);
+		behind = next ? next->tail : find_path(follow, lost->name);
+		if (last && behind)
+			tail_chain(follow, last, behind);
 	}
 }
 

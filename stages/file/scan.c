@@ -14,7 +14,8 @@
 #define SCAN_EVERY (10 * SL_SECOND)
 #define POLL_EVERY SL_SECOND
 #define SCAN_SHARE 10 /* scans that take long are made seldom: at most this part of the time, */
-#define REST_MAX SL_SECOND                /* ... but no scan is put off for longer */
+#define REST_MAX SL_SECOND          /* ... but no scan is put off for longer */
+#define VACANT_FOR (10 * SL_SECOND) /* a name that has no file: how long it is known who had it */
 #define CLOCK_SLACK (50 * SL_MILLISECOND) /* what times of files lag behind the clock */
 
 /* Files that no tail has yet, as the patterns name them. */
@@ -178,7 +179,7 @@ static void has_moved(struct follow *follow, struct tail *tail)
 {
 	free(tail->old_path);
 	tail->old_path = strdup(tail->path);
-	tail->changed = sl_now();
+	tail->moved = tail->changed = sl_now();
 	tail_set_ready(follow, tail);
 }
 
@@ -186,6 +187,13 @@ static void take_path(struct tail *tail, char *path)
 {
 	free(tail->path);
 	tail->path = path;
+}
+
+/* What its old path leads to is no matter any more. */
+static void leave_place(struct tail *tail)
+{
+	free(tail->old_path);
+	tail->old_path = NULL;
 }
 
 /* It is not open, and no pattern leads to it: it is read where it was renamed to. */
@@ -212,7 +220,7 @@ static bool is_over(struct sl_context *ctx, const struct tail *tail)
 
 static void has_gone(struct sl_context *ctx, struct follow *follow, struct tail *tail)
 {
-	if (tail->is_foreign || tail->is_ignored || is_over(ctx, tail)) {
+	if (tail->is_foreign || tail->is_ignored || (is_over(ctx, tail) && !tail->old_path)) {
 		tail_free(follow, tail);
 		return;
 	}
@@ -247,12 +255,14 @@ static void sort_out(struct sl_context *ctx, struct follow *follow, struct tail 
 	} else {
 		free(other);
 	}
+	if (tail->old_path && strcmp(tail->path, tail->old_path) == 0)
+		leave_place(tail);
 	tail->is_gone = false;
 }
 
 /* --- a scan ------------------------------------------------------------------------------------- */
 
-/* Was it read, at a path that does not lead to it any more? */
+/* Was it read, at a path that does not lead to it any more, nor to another one yet? */
 static bool is_moved(const struct tail *tail)
 {
 	return tail->old_path && !tail->is_foreign && !tail->is_ignored;
@@ -264,11 +274,30 @@ static struct tail *missed_behind(
 {
 	int64_t born = (int64_t)(tail->id.part[3] * SL_SECOND + tail->id.part[4]);
 	int64_t since = follow->scanned - CLOCK_SLACK;
+	char *behind = follow_locate(path, &tail->id);
+	struct follow_gap gap = { .since = born > since ? born : since,
+		.behind = behind ? input_base(behind) : NULL,
+		.until = INT64_MAX };
+	struct tail *last = follow_missed(ctx, follow, path, &gap, tail);
 
-	return follow_missed(ctx, follow, path, born > since ? born : since, tail);
+	free(behind);
+	return last;
 }
 
-/* The tail whose place the path was before this scan. */
+/* Whatever stood at its old path for a moment is read behind it. The last one, which had the path last. */
+static struct tail *fill_place(struct sl_context *ctx, struct follow *follow, struct tail *tail)
+{
+	struct tail *last = missed_behind(ctx, follow, tail->old_path, tail);
+
+	if (last == tail)
+		return tail;
+	last->old_path = tail->old_path;
+	last->moved = tail->moved;
+	tail->old_path = NULL;
+	return last;
+}
+
+/* The tail whose place the path was. */
 static struct tail *find_moved(const struct follow *follow, const char *path)
 {
 	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
@@ -289,10 +318,15 @@ static int adopt_all(
 		/* Two paths may lead to one file. */
 		if (tail_find(follow, &file->id))
 			continue;
-		tail = follow_adopt(ctx, follow, file->path, file->path, &file->id, &r);
-		before = tail && has_moved ? find_moved(follow, file->path) : NULL;
+		/* What was missed is kept first: a successor that finds this one kept does not look for more. */
+		before = has_moved ? find_moved(follow, file->path) : NULL;
 		if (before)
-			tail_chain(follow, missed_behind(ctx, follow, file->path, before), tail);
+			before = fill_place(ctx, follow, before);
+		tail = follow_adopt(ctx, follow, file->path, file->path, &file->id, &r);
+		if (tail && before)
+			tail_chain(follow, before, tail);
+		if (before)
+			leave_place(before);
 	}
 	return r;
 }
@@ -323,13 +357,12 @@ static int scan_all(struct sl_context *ctx, struct follow *follow, struct fresh 
 	for (tail = follow->tails; tail; tail = tail->hh.next)
 		has_moved |= tail->old_path != NULL;
 	r = adopt_all(ctx, follow, fresh, has_moved);
-	/* Where nothing new stands yet something may have stood for a moment. */
-	HASH_ITER (hh, follow->tails, tail, next) {
-		if (is_moved(tail) && !tail->behind && r == 0)
-			(void)missed_behind(ctx, follow, tail->old_path, tail);
-		free(tail->old_path);
-		tail->old_path = NULL;
-	}
+	/* Where nothing new stands yet something may have stood for a moment, and may until it does. */
+	HASH_ITER (hh, follow->tails, tail, next)
+		if (!is_moved(tail) || sl_now() > tail->moved + VACANT_FOR)
+			leave_place(tail);
+		else if (r == 0)
+			(void)fill_place(ctx, follow, tail);
 	return r;
 }
 

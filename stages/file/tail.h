@@ -44,11 +44,12 @@ struct tail {
 	bool is_still;   /* all that is there was read */
 	bool is_resting; /* done */
 	bool has_complained;
+	char *old_path; /* that led to it, and leads to no other one yet */
+	int64_t moved;  /* since when: sl_now() */
 
 	/* while the files are scanned */
 	bool is_seen;
-	char *other;    /* another path that leads to it */
-	char *old_path; /* that led to it before this scan */
+	char *other; /* another path that leads to it */
 
 	struct tail *before, *behind; /* read before this one; waits for this one */
 	struct tail *prev, *next;     /* ready */

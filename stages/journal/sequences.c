@@ -267,7 +267,8 @@ void sequences_recall(struct sl_context *ctx, struct sequences *s)
 
 	for (bool is_more = sl_checkpoint_next(ctx, NULL, &kept); is_more;
 		is_more = sl_checkpoint_next(ctx, &kept, &kept))
-		(void)sequences_find(ctx, s, kept.origin);
+		if (!kept.place.is_done)
+			(void)sequences_find(ctx, s, kept.origin);
 }
 
 /* --- reading ------------------------------------------------------------------------------------ */

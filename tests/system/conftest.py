@@ -4,6 +4,7 @@ import ctypes
 import os
 import pathlib
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -82,7 +83,15 @@ class Place:
             if process.poll() is None:
                 process.kill()
                 process.wait()
+                say(process)
         shutil.rmtree(self.path, ignore_errors=True)
+
+
+def say(process):
+    """What it said so far is shown with a failure of the test."""
+    if process.stderr and not process.stderr.closed:
+        os.set_blocking(process.stderr.fileno(), False)
+        print((os.read(process.stderr.fileno(), 1 << 16) if select.select([process.stderr], [], [], 0)[0] else b"").decode(errors="replace"))
 
 
 def finish(process, timeout=60):

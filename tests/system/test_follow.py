@@ -469,6 +469,78 @@ def test_rotation_while_nobody_runs(place, path, times):
         assert [n for n in found if n >= 10] == list(range(10, log.written))
 
 
+def is_done(place, name="log"):
+    """The checkpoint says that one file of the name was read to its end, and no other one is known."""
+    with sqlite3.connect(next(place.path.rglob("checkpoints.db"))) as store:
+        return store.execute("SELECT is_done FROM origins WHERE name = ?", (name,)).fetchall() == [(1,)]
+
+
+@pytest.mark.parametrize("path", ["log", "log*"])
+@pytest.mark.parametrize("is_killed", [False, True])
+def test_rotation_while_nobody_runs_behind_a_file_that_is_done(place, path, is_killed):
+    """Nothing stands at the name when its file is done; two came and one of them went before somebody looks again."""
+    log = Log(place.path / "log", depth=5)
+    log.write(10)
+    log.rotate()
+    process = start(place, config("log"))
+    log.write(10)
+    wait_count(place, 10)
+    log.rotate()
+    wait_for(lambda: is_done(place))
+    if is_killed:
+        process.kill()
+        finish(process)
+    else:
+        stop(process)
+    for _ in range(3):
+        log.write(7)
+        log.rotate()
+    log.write(7)
+    process = start(place, config(path), "--resume")
+    # What was rotated before there was a source is no news, except to a pattern.
+    wait_count(place, log.written - (10 if path == "log" else 0))
+    log.write(1)
+    wait_count(place, log.written - (10 if path == "log" else 0))
+    stop(process)
+    found = saved(place)["log"]
+    assert sorted(found) == list(range(10 if path == "log" else 0, log.written))
+    assert [n for n in found if n >= 10] == list(range(10, log.written))
+
+
+def test_a_name_without_a_file(place):
+    """It was seen that nothing stood there; then a file came and was rotated, and another one came, before one looks again."""
+    log = Log(place.path / "log", depth=5)
+    log.write(10)
+    process = start(place, config("log"))
+    wait_count(place, 10)
+    log.rotate()
+    wait_for(lambda: is_done(place))
+    reader = next(iter(children(process.pid, {"read"})))
+    os.kill(reader, signal.SIGSTOP)
+    for _ in range(3):
+        log.write(7)
+        log.rotate()
+    log.write(7)
+    os.kill(reader, signal.SIGCONT)
+    wait_count(place, log.written)
+    stop(process)
+    check(place, log=log.written)
+
+
+def test_a_copy_of_what_was_read_is_not_read_again(place):
+    log = Log(place.path / "log")
+    log.write(10)
+    process = start(place, config("log"))
+    wait_count(place, 10)
+    stop(process)
+    shutil.copy(place.path / "log", place.path / "log.1")
+    log.write(1)
+    process = start(place, config("log"), "--resume")
+    wait_count(place, log.written)
+    stop(process)
+    check(place, log=log.written)
+
+
 def tick(place, milliseconds):
     subprocess.run(["cc", "-shared", "-fPIC", "-o", place.path / "ticks.so", TICKS], check=True)
     place.env |= {"LD_PRELOAD": str(place.path / "ticks.so"), "TICK_MS": str(milliseconds)}
