@@ -65,6 +65,8 @@ static bool is_journal(const char *name)
 	return ends_with(name, ".journal") || ends_with(name, ".journal~");
 }
 
+#define FOLDER_SIZE 512
+
 /* --- folders ------------------------------------------------------------------------------------ */
 
 static bool is_of_a_machine(const char *name)
@@ -97,20 +99,44 @@ static int scan_folder(struct scan *scan, int at, const char *path, bool is_top)
 	return r;
 }
 
-static int scan_machine(struct scan *scan, const char *namespace)
+/* Where journald keeps them while it may not, and while it may, write to the disk. */
+static const char *const roots[FILES_FOLDERS] = { "/run/log/journal", "/var/log/journal" };
+
+static int machine_folder(const struct files *files, int i, char path[static FOLDER_SIZE])
 {
-	static const char *const roots[] = { "/run/log/journal", "/var/log/journal" };
-	char id[SD_ID128_STRING_MAX], path[512];
+	const char *space = files->namespace;
+	char id[SD_ID128_STRING_MAX];
 	sd_id128_t machine;
 	int r = sd_id128_get_machine(&machine);
 
-	for (int i = 0; i < 2 && r == 0; i++) {
-		(void)snprintf(path, sizeof(path), "%s/%s%s%s", roots[i],
-			sd_id128_to_string(machine, id), namespace ? "." : "",
-			namespace ? namespace : "");
-		r = scan_folder(scan, AT_FDCWD, path, false);
+	if (r == 0)
+		(void)snprintf(path, FOLDER_SIZE, "%s/%s%s%s", roots[i],
+			sd_id128_to_string(machine, id), space ? "." : "", space ? space : "");
+	return r;
+}
+
+static int scan_machine(struct scan *scan, const struct files *files)
+{
+	char path[FOLDER_SIZE];
+	int r = 0;
+
+	for (int i = 0; i < FILES_FOLDERS && r == 0; i++) {
+		r = machine_folder(files, i, path);
+		if (r == 0)
+			r = scan_folder(scan, AT_FDCWD, path, false);
 	}
 	return r;
+}
+
+unsigned files_folders(const struct files *files)
+{
+	char path[FOLDER_SIZE];
+	unsigned found = 0;
+
+	for (int i = 0; i < FILES_FOLDERS; i++)
+		if (files->path || (machine_folder(files, i, path) == 0 && access(path, F_OK) == 0))
+			found |= 1U << i;
+	return found;
 }
 
 int files_scan(const struct files *files, files_fn *each, void *user, struct files_found *ret_found)
@@ -120,7 +146,7 @@ int files_scan(const struct files *files, files_fn *each, void *user, struct fil
 	int r;
 
 	if (!files->path)
-		r = scan_machine(&scan, files->namespace);
+		r = scan_machine(&scan, files);
 	else if (stat(files->path, &st) == 0 && !S_ISDIR(st.st_mode))
 		r = scan_file(&scan, AT_FDCWD, files->path);
 	else

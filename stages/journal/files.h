@@ -28,4 +28,8 @@ struct files_found {
 int files_scan(
 	const struct files *files, files_fn *each, void *user, struct files_found *ret_found);
 
+/* Of this machine's two folders those that are there, as bits; with `path` all. */
+enum { FILES_FOLDERS = 2, FILES_FOLDERS_ALL = (1 << FILES_FOLDERS) - 1 };
+unsigned files_folders(const struct files *files);
+
 #endif

@@ -34,6 +34,8 @@ struct worker {
 	struct sequences sequences;
 	struct entry entry;
 	int fd; /* with follow */
+	unsigned
+		folders; /* files_folders when the journal was opened: what comes later is not seen by libsystemd */
 	bool has_begun;
 	uint64_t done; /* records, for people */
 };
@@ -100,6 +102,7 @@ static int open_journal(struct sl_context *ctx, const struct shared *o, struct w
 {
 	int r;
 
+	w->folders = files_folders(&o->files);
 	if (o->files.path) {
 		r = open_path(o->files.path, &w->journal);
 		return r < 0 ? sl_error(ctx, r, "%s: %s: check `path`", o->files.path,
@@ -340,18 +343,56 @@ static int cut_next(
 
 /* --- waiting ------------------------------------------------------------------------------------ */
 
-static int wait_for_more(struct sl_context *ctx, struct worker *w)
+/* Until something has happened to the files; 1: a folder of the journal has come that was not there. */
+static int wait_for_event(
+	struct sl_context *ctx, const struct shared *o, const struct worker *w, int events)
 {
 	uint64_t usec = UINT64_MAX;
-	int events = sd_journal_get_events(w->journal);
 	int r = sd_journal_get_timeout(w->journal, &usec);
+	int64_t until = usec < SL_NEVER / USEC_NS ? (int64_t)usec * USEC_NS : SL_NEVER;
 
-	if (events < 0 || r < 0)
-		return sl_error(ctx, events < 0 ? events : r, "the journal cannot be waited for");
-	r = sl_wait_fd(ctx, w->fd, (short)events,
-		usec < SL_NEVER / USEC_NS ? (int64_t)usec * USEC_NS : SL_NEVER);
-	if (r < 0 && r != -ETIMEDOUT)
+	if (r < 0)
+		return sl_error(ctx, r, "the journal cannot be waited for");
+	if (w->folders == FILES_FOLDERS_ALL) {
+		r = sl_wait_fd(ctx, w->fd, (short)events, until);
+		return r == -ETIMEDOUT ? 0 : r;
+	}
+	do {
+		int64_t look = sl_now() + AGAIN_AFTER;
+
+		r = sl_wait_fd(ctx, w->fd, (short)events, look < until ? look : until);
+		if (files_folders(&o->files) & ~w->folders)
+			return r < 0 && r != -ETIMEDOUT ? r : 1;
+	} while (r == -ETIMEDOUT && sl_now() < until);
+	return r == -ETIMEDOUT ? 0 : r;
+}
+
+static int open_again(struct sl_context *ctx, const struct shared *o, struct worker *w)
+{
+	int r;
+
+	sequences_wake(&w->sequences, true);
+	sd_journal_close(w->journal);
+	w->sequences.journal = w->journal = NULL;
+	r = open_journal(ctx, o, w);
+	w->sequences.journal = w->journal;
+	return r < 0 ? r : prepare(ctx, o, w);
+}
+
+static int wait_for_more(struct sl_context *ctx, const struct shared *o, struct worker *w)
+{
+	int events = sd_journal_get_events(w->journal);
+	int r;
+
+	if (events < 0)
+		return sl_error(ctx, events, "the journal cannot be waited for");
+	r = wait_for_event(ctx, o, w, events);
+	if (r < 0)
 		return r;
+	if (r > 0) {
+		r = open_again(ctx, o, w);
+		return r < 0 ? r : sequences_scan(ctx, &w->sequences);
+	}
 	r = sd_journal_process(w->journal);
 	if (r < 0)
 		return sl_error(ctx, r, "the journal: %s", strerrordesc_np(-r));
@@ -361,7 +402,7 @@ static int wait_for_more(struct sl_context *ctx, struct worker *w)
 
 static int begin_or_wait(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
-	int r = w->has_begun ? wait_for_more(ctx, w) : begin(ctx, o, w);
+	int r = w->has_begun ? wait_for_more(ctx, o, w) : begin(ctx, o, w);
 
 	while (r == -EAGAIN) {
 		r = sl_sleep_until(ctx, sl_now() + AGAIN_AFTER);
@@ -394,6 +435,22 @@ static int journal_produce(struct sl_context *ctx, void *shared, void *worker, s
 	return r == 0 ? SL_END : SL_MORE;
 }
 
+/* Either folder of the machine's journal may come later: with `Storage=auto` journald moves from one to the other. */
+static void journal_files(struct sl_context *ctx, const void *shared, sl_files_fn *tell, void *user)
+{
+	const struct shared *o = shared;
+
+	(void)ctx;
+	if (o->files.path) {
+		tell(user, o->files.path, SL_FILES_READ);
+		return;
+	}
+	tell(user, "/run/log/journal", SL_FILES_READ);
+	tell(user, "/var/log/journal", SL_FILES_READ);
+	/* Names of folders. */
+	tell(user, "/etc/machine-id", SL_FILES_READ | SL_FILES_EXACT);
+}
+
 static const struct sl_option options[];
 
 static const struct sl_stage journal_source = {
@@ -401,13 +458,15 @@ static const struct sl_stage journal_source = {
 	.name = "journal",
 	.role = SL_SOURCE,
 	.summary = "entries of systemd's journal, also those that come later",
-	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES | SL_WAITS,
+	.flags = SL_ONE_PROCESS | SL_ONE_THREAD | SL_RESUMES | SL_WAITS | SL_CONFINED |
+		 SL_NEEDS_FILES,
 	.shared_size = sizeof(struct shared),
 	.worker_size = sizeof(struct worker),
 	.check = journal_check,
 	.start = journal_start,
 	.produce = journal_produce,
 	.stop = journal_stop,
+	.files = journal_files,
 	.options = options,
 };
 

@@ -593,6 +593,21 @@ def test_journal_over_rotation_and_restarts(box):
     box.do(f"systemctl stop {unit}")
 
 
+def test_journal_of_a_namespace(box):
+    """A journald of its own writes it; nothing of the machine's comes with it."""
+    unit = journal_unit(box, "spaced", 'namespace = "noisy";')
+    box.do(f"systemctl start {unit}")
+    log_numbers(box, 0, 3)
+    script = "for n in 10 11 12; do printf 'MESSAGE=number\\nN=%d\\n' $n | logger --journald; done"
+    box.write("/root/numbers", script)
+    box.do("systemd-run --wait -p LogNamespace=noisy sh /root/numbers")
+    wait_for(lambda: len(followed(box, "spaced")) >= 3, what="the entries")
+    assert followed(box, "spaced") == [10, 11, 12]
+    status = box.do(f"cat /proc/{box.stages(unit)['read.0']}/status")
+    assert re.search(r"^Seccomp:\s+2$", status, re.M) and re.search(r"^CapEff:\s+0+$", status, re.M)
+    box.do(f"systemctl stop {unit}")
+
+
 def test_journal_that_was_vacuumed(box):
     """What was removed before it was read is said, and the next entry read."""
     unit = journal_unit(box, "vacuumed", "")
