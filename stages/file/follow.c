@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #define LOOK_EVERY (20 * SL_MILLISECOND)
+#define LOOKS_MAX 10
 #define OPEN_MAX_LEAST 16
 #define OPEN_MAX_MOST 4096
 
@@ -168,13 +169,36 @@ static void cut_ended(struct follow *follow, struct sl_cut *cut)
 	cut->is_apart = true;
 }
 
+/* It may be renamed between any two looks. */
+static int read_tail_again(
+	struct sl_context *ctx, struct follow *follow, struct tail *tail, struct sl_cut *cut)
+{
+	int r = tail_again(ctx, follow, tail, cut);
+
+	for (int looks = 0; r == TAIL_NOTHING && looks < LOOKS_MAX; looks++) {
+		char *path = follow_locate(tail->path, &tail->id);
+
+		if (!path)
+			break;
+		free(tail->path);
+		tail->path = path;
+		tail_set_ready(follow, tail);
+		r = tail_again(ctx, follow, tail, cut);
+	}
+	if (r != TAIL_NOTHING)
+		return r;
+	cut->name = tail->name;
+	cut->origin = 0;
+	return SL_END;
+}
+
 static int read_again(struct sl_context *ctx, struct follow *follow, struct sl_cut *cut)
 {
 	struct sl_origin kept;
 
 	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
 		if (tail->at.origin == cut->origin && !tail->is_foreign)
-			return tail_again(ctx, follow, tail, cut);
+			return read_tail_again(ctx, follow, tail, cut);
 	if (sl_checkpoint_begin(ctx, &(struct sl_origin){ .origin = cut->origin }, &kept) > 0)
 		cut->name = kept.name;
 	cut->origin = 0;

@@ -33,17 +33,23 @@ struct tail *follow_adopt(struct sl_context *ctx, struct follow *follow, const c
 
 /* Where the file is now, when it has not left its folder. The caller's; NULL: it is not there. */
 char *follow_locate(const char *path, const struct file_id *id);
-/* Between two files that stood at one name: when they were born (ns by the wall clock), and where they are now, without folder; NULL: not known. */
+/*
+ * Between two files that stood at one name one after the other. `behind`: the name now, without folder, of what was born at `since`, when it is known and not
+ * that of `tail`; `before`: of what was born at `until`; NULL: none.
+ */
 struct follow_gap {
-	int64_t since, until;
+	const char *name;
+	int64_t since, until; /* ns by the wall clock; INT64_MAX: it has no end */
 	const char *behind, *before;
+	struct tail *
+		tail; /* the first; NULL: it is not there; then the last one that is read behind it */
 };
 /*
- * Files that stood at `name` in the gap and were renamed before anybody looked: NAME.1 and the like. They are read one after the other behind `tail`;
- * the last one, or `tail`. `tail` may be NULL.
+ * Files that stood at a name in its gap and were renamed before anybody looked: NAME.1 and the like. They are read one after the other behind `tail`.
+ * A name stands in it once. Negative errno, said.
  */
-struct tail *follow_missed(struct sl_context *ctx, struct follow *follow, const char *name,
-	const struct follow_gap *gap, struct tail *tail);
+int follow_fill(
+	struct sl_context *ctx, struct follow *follow, struct follow_gap *gaps, size_t count);
 /* Since when something may have been missed, where no file is left that says it: ns by the wall clock. */
 int64_t follow_changed(const struct sl_origin *kept);
 /* At the start, before the first scan: what was missed behind files that were read. Negative errno, said. */

@@ -235,38 +235,34 @@ static int by_name(const void *a, const void *b)
 			   : 0;
 }
 
-/* What was missed between two files that stood at one name, or, `next` NULL, behind the last one. */
-static struct tail *fill_gap(struct sl_context *ctx, struct follow *follow, const struct lost *lost,
-	const struct lost *next)
+/* Files that stood at one name are read one after the other, and then what stands there now; what was missed in between, too. */
+static int chain_all(struct sl_context *ctx, struct follow *follow, const struct all_lost *all)
 {
-	char *behind = lost->tail ? follow_locate(lost->name, &lost->tail->id) : NULL;
-	struct follow_gap gap = { .since = lost->since,
-		.behind = behind ? input_base(behind) : NULL,
-		.until = next ? next->since : INT64_MAX,
-		.before = next ? input_base(next->tail->path) : NULL };
-	struct tail *last = follow_missed(ctx, follow, lost->name, &gap, lost->tail);
+	int r = 0;
 
-	free(behind);
-	return last;
-}
-
-/* Files that stood at one name are read one after the other, and then what stands there now. */
-static void chain_all(struct sl_context *ctx, struct follow *follow, const struct all_lost *all)
-{
-	for (size_t i = 0; i < all->count; i++) {
+	for (size_t i = 0; i < all->count && r == 0; i++) {
 		const struct lost *lost = &all->items[i], *next = NULL;
-		struct tail *last, *behind;
+		struct follow_gap gap = { .name = lost->name,
+			.since = lost->since,
+			.until = INT64_MAX,
+			.tail = lost->tail };
+		struct tail *behind;
 
 		if (i + 1 < all->count && strcmp(lost->name, lost[1].name) == 0)
 			next = &lost[1];
 		/* Of what is not there any more one says when it was. */
 		if (next && !next->tail)
 			continue;
-		last = fill_gap(ctx, follow, lost, next);
+		if (next) {
+			gap.until = next->since;
+			gap.before = input_base(next->tail->path);
+		}
+		r = follow_fill(ctx, follow, &gap, 1);
 		behind = next ? next->tail : find_path(follow, lost->name);
-		if (last && behind)
-			tail_chain(follow, last, behind);
+		if (gap.tail && behind)
+			tail_chain(follow, gap.tail, behind);
 	}
+	return r;
 }
 
 int follow_find_lost(struct sl_context *ctx, struct follow *follow)
@@ -277,7 +273,7 @@ int follow_find_lost(struct sl_context *ctx, struct follow *follow)
 	if (all.count > 0)
 		qsort(all.items, all.count, sizeof(*all.items), by_name);
 	if (r == 0)
-		chain_all(ctx, follow, &all);
+		r = chain_all(ctx, follow, &all);
 	for (size_t i = 0; i < all.count; i++)
 		free(all.items[i].name);
 	free(all.items);

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * See follow.h: files that came and were renamed while nobody looked. What stood at a name, and has its rotated name now, and is not known, and is younger
- * than what is known of that name, was missed.
+ * See follow.h: files that came and were renamed while nobody looked. What stood at a name, and has its rotated name now, and is not known, and was born in
+ * the gap between two that are, was missed. A folder is walked once for all names in it.
  */
 #include "follow.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,7 +30,7 @@ static bool is_kept(struct sl_context *ctx, const struct file_id *id)
 	       (input_by_device(id, &old) && is_kept(ctx, &old));
 }
 
-/* --- of one name -------------------------------------------------------------------------------- */
+/* --- names and their folders -------------------------------------------------------------------- */
 
 struct sibling {
 	char *path;
@@ -37,112 +38,32 @@ struct sibling {
 	int64_t born;
 };
 
-struct siblings {
-	const struct follow *follow;
-	const struct follow_gap *gap;
-	const char *base; /* of the name */
-	struct sibling *items;
-	size_t count;
-};
-
-static bool is_in_gap(const struct siblings *all, const char *file, int64_t born)
-{
-	const struct follow_gap *gap = all->gap;
-
-	if (born == gap->since && gap->behind)
-		return by_rotation(gap->behind, file, all->base) < 0;
-	if (born == gap->until && gap->before)
-		return by_rotation(file, gap->before, all->base) < 0;
-	return born > gap->since && born < gap->until;
-}
-
-static bool is_listed(const struct siblings *all, const struct file_id *id)
-{
-	for (size_t i = 0; i < all->count; i++)
-		if (input_is_same(&all->items[i].id, id))
-			return true;
-	return false;
-}
-
-static bool is_sibling(void *user, const char *path, const struct statx *st)
-{
-	struct siblings *all = user;
-	struct file_id id = input_id(-1, path, st);
-	const char *file = input_base(path);
-	struct sibling *items;
-
-	if (!is_rotated(file, all->base) || !is_in_gap(all, file, born_at(st)) ||
-		tail_find(all->follow, &id) || is_listed(all, &id))
-		return false;
-	items = reallocarray(all->items, all->count + 1, sizeof(*items));
-	if (!items)
-		return true;
-	all->items = items;
-	items[all->count] = (struct sibling){ strdup(path), id, born_at(st) };
-	all->count += items[all->count].path != NULL;
-	return false;
-}
-
-static int by_birth(const void *a, const void *b, void *base)
-{
-	const struct sibling *first = a, *second = b;
-
-	if (first->born != second->born)
-		return first->born < second->born ? -1 : 1;
-	return by_rotation(input_base(first->path), input_base(second->path), base);
-}
-
-struct tail *follow_missed(struct sl_context *ctx, struct follow *follow, const char *name,
-	const struct follow_gap *gap, struct tail *tail)
-{
-	struct siblings all = { .follow = follow, .gap = gap, .base = input_base(name) };
-
-	(void)walk_beside(name, is_sibling, &all);
-	if (all.count > 0)
-		qsort_r(all.items, all.count, sizeof(*all.items), by_birth, (void *)all.base);
-	for (size_t i = 0; i < all.count; i++) {
-		struct sibling *file = &all.items[i];
-		struct tail *next = NULL;
-		int r;
-
-		if (!is_kept(ctx, &file->id))
-			next = follow_adopt(ctx, follow, name, file->path, &file->id, &r);
-		free(file->path);
-		if (!next)
-			continue;
-		sl_log(ctx, SL_LOG_INFO, "%s was %s before anybody looked: it is read, too",
-			next->path, name);
-		next->is_gone = true;
-		next->changed = sl_now();
-		(void)tail_open(ctx, follow, next);
-		if (tail)
-			tail_chain(follow, tail, next);
-		tail = next;
-	}
-	free(all.items);
-	return tail;
-}
-
-/* --- of all names ------------------------------------------------------------------------------- */
-
-/* What is known of a name that files were read under. */
 struct name {
 	char *path;
-	char *key;       /* as walk_folder would say it */
-	int64_t changed; /* nothing of it was known for longer */
-	int64_t born;    /* the youngest of its files that is known; 0: none is there */
-	char *youngest;  /* its name */
-	bool has_unknown;
+	const char *key; /* as walk_folder would say it */
 	UT_hash_handle hh;
+
+	/* of a gap */
+	struct follow_gap *gap;
+	char *behind; /* what was born at its begin, without folder */
+	struct sibling *items;
+	size_t count;
+
+	/* of what is known */
+	int64_t changed; /* nothing of it was known for longer */
+	int64_t born;    /* the youngest of its files that is known */
+	char *youngest;  /* its name; NULL: none is there */
+	bool has_unknown;
 };
 
 struct names {
 	struct sl_context *ctx;
+	struct follow *follow;
 	struct name *names;   /* by key */
 	struct name *folders; /* by path */
 };
 
-static struct name *add_name(struct name **names, const char *path, const char *key)
+static struct name *add(struct name **names, const char *path, const char *key)
 {
 	struct name *name = NULL;
 
@@ -164,86 +85,225 @@ static struct name *add_name(struct name **names, const char *path, const char *
 	return NULL;
 }
 
+static struct name *add_name(struct names *all, const char *path)
+{
+	char *folder = input_folder(path);
+	bool is_here = folder && strcmp(folder, ".") == 0;
+	struct name *name = NULL;
+
+	if (folder && add(&all->folders, folder, folder))
+		name = add(&all->names, path, is_here ? input_base(path) : path);
+	free(folder);
+	if (!name)
+		(void)sl_error(all->ctx, -ENOMEM, "%s: no memory", path);
+	return name;
+}
+
 static void free_names(struct name **names)
 {
 	struct name *name, *next;
 
 	HASH_ITER (hh, *names, name, next) {
 		HASH_DEL(*names, name);
-		free(name->path);
+		for (size_t i = 0; i < name->count; i++)
+			free(name->items[i].path);
+		free(name->items);
+		free(name->behind);
 		free(name->youngest);
+		free(name->path);
 		free(name);
 	}
 }
 
-static int know(struct names *all, const struct sl_origin *kept)
+static void walk_all(struct names *all, beside_fn *each)
 {
-	char *folder = input_folder(kept->name);
-	bool is_here = folder && strcmp(folder, ".") == 0;
+	struct name *folder, *next;
+
+	HASH_ITER (hh, all->folders, folder, next)
+		(void)walk_folder(folder->path, each, all);
+	free_names(&all->folders);
+}
+
+/*
+ * Of the names that a file may have had before it was rotated the one behind `*at`, the end of the path to begin with: "app.log-2026-07-31" may have been
+ * "app.log-2026-07", "app.log-2026" and "app.log". NULL: no more.
+ */
+static struct name *next_name(const struct names *all, const char *path, const char **at)
+{
+	const char *base = input_base(path);
 	struct name *name = NULL;
 
-	if (folder && add_name(&all->folders, folder, folder))
-		name = add_name(
-			&all->names, kept->name, is_here ? input_base(kept->name) : kept->name);
-	free(folder);
-	if (!name)
-		return sl_error(all->ctx, -ENOMEM, "%s: no memory", kept->name);
-	if (follow_changed(kept) > name->changed)
-		name->changed = follow_changed(kept);
-	return 0;
-}
-
-static int know_all(struct names *all)
-{
-	struct sl_origin kept, *after = NULL;
-	int r = 0;
-
-	while (r == 0 && sl_checkpoint_next(all->ctx, after, &kept)) {
-		if (follow_is_mine(all->ctx, kept.name))
-			r = know(all, &kept);
-		after = &kept;
+	while (!name && --*at > base && strchr("0123456789.-_", **at)) {
+		HASH_FIND(hh, all->names, path, (size_t)(*at - path), name);
+		if (name && !is_rotated(base, input_base(name->key)))
+			name = NULL;
 	}
-	return r;
+	return name;
 }
 
-static void see_sibling(
-	struct names *all, struct name *name, const char *path, const struct statx *st)
+/* --- gaps --------------------------------------------------------------------------------------- */
+
+static bool is_listed(const struct name *name, const struct file_id *id)
 {
-	struct file_id id = input_id(-1, path, st);
-	const char *file = input_base(path);
-
-	if (!is_kept(all->ctx, &id)) {
-		name->has_unknown = true;
-		return;
-	}
-	if (name->youngest &&
-		(born_at(st) < name->born ||
-			(born_at(st) == name->born &&
-				by_rotation(name->youngest, file, input_base(name->key)) > 0)))
-		return;
-	free(name->youngest);
-	name->youngest = strdup(file);
-	name->born = born_at(st);
+	for (size_t i = 0; i < name->count; i++)
+		if (input_is_same(&name->items[i].id, id))
+			return true;
+	return false;
 }
 
-/* "app.log-2026-07-31" may have been "app.log", "app.log-2026" or "app.log-2026-07". */
-static bool see_rotated(void *user, const char *path, const struct statx *st)
+static void list(struct name *name, const char *path, const struct file_id *id, int64_t born)
+{
+	struct sibling *items = reallocarray(name->items, name->count + 1, sizeof(*items));
+
+	if (!items)
+		return;
+	name->items = items;
+	items[name->count] = (struct sibling){ strdup(path), *id, born };
+	name->count += items[name->count].path != NULL;
+}
+
+static bool see_sibling(void *user, const char *path, const struct statx *st)
 {
 	struct names *all = user;
-	const char *base = input_base(path);
+	const char *at = path + strlen(path);
+	struct name *name;
 
-	for (const char *at = path + strlen(path) - 1;
-		at > base && strchr("0123456789.-_", *at) != NULL; at--) {
-		struct name *name = NULL;
+	while ((name = next_name(all, path, &at))) {
+		const struct follow_gap *gap = name->gap;
+		struct file_id id = input_id(-1, path, st);
+		int64_t born = born_at(st);
 
-		HASH_FIND(hh, all->names, path, (size_t)(at - path), name);
-		if (name && is_rotated(base, input_base(name->key)))
-			see_sibling(all, name, path, st);
+		if (gap->tail && input_is_same(&id, &gap->tail->id)) {
+			free(name->behind);
+			name->behind = strdup(input_base(path));
+		} else if (born >= gap->since && born <= gap->until &&
+			   !tail_find(all->follow, &id) && !is_listed(name, &id)) {
+			list(name, path, &id, born);
+		}
 	}
 	return false;
 }
 
-/* What stands at the name now is known, so nothing between it and what is known was missed. */
+static bool is_in_gap(const struct name *name, const struct sibling *file)
+{
+	const struct follow_gap *gap = name->gap;
+	const char *base = input_base(name->key), *known = input_base(file->path);
+
+	if (file->born == gap->since)
+		return name->behind && by_rotation(name->behind, known, base) < 0;
+	if (file->born == gap->until)
+		return gap->before && by_rotation(known, gap->before, base) < 0;
+	return true;
+}
+
+static int by_birth(const void *a, const void *b, void *base)
+{
+	const struct sibling *first = a, *second = b;
+
+	if (first->born != second->born)
+		return first->born < second->born ? -1 : 1;
+	return by_rotation(input_base(first->path), input_base(second->path), base);
+}
+
+static void read_too(struct names *all, struct follow_gap *gap, const struct sibling *file)
+{
+	struct tail *tail;
+	int r;
+
+	if (is_kept(all->ctx, &file->id))
+		return;
+	tail = follow_adopt(all->ctx, all->follow, gap->name, file->path, &file->id, &r);
+	if (!tail)
+		return;
+	sl_log(all->ctx, SL_LOG_INFO, "%s was %s before anybody looked: it is read, too",
+		tail->path, gap->name);
+	tail->is_gone = true;
+	tail->changed = sl_now();
+	(void)tail_open(all->ctx, all->follow, tail);
+	if (gap->tail)
+		tail_chain(all->follow, gap->tail, tail);
+	gap->tail = tail;
+}
+
+int follow_fill(
+	struct sl_context *ctx, struct follow *follow, struct follow_gap *gaps, size_t count)
+{
+	struct names all = { .ctx = ctx, .follow = follow };
+	struct name *name, *next;
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++) {
+		name = add_name(&all, gaps[i].name);
+		r = name ? 0 : -ENOMEM;
+		if (!name || name->gap)
+			continue;
+		name->gap = &gaps[i];
+		name->behind = gaps[i].behind ? strdup(gaps[i].behind) : NULL;
+	}
+	if (r == 0)
+		walk_all(&all, see_sibling);
+	HASH_ITER (hh, all.names, name, next) {
+		if (name->count > 0)
+			qsort_r(name->items, name->count, sizeof(*name->items), by_birth,
+				(void *)input_base(name->key));
+		for (size_t i = 0; i < name->count; i++)
+			if (is_in_gap(name, &name->items[i]))
+				read_too(&all, name->gap, &name->items[i]);
+	}
+	free_names(&all.names);
+	free_names(&all.folders);
+	return r;
+}
+
+/* --- behind what is known ----------------------------------------------------------------------- */
+
+static int know_all(struct names *all)
+{
+	struct sl_origin kept, *after = NULL;
+
+	while (sl_checkpoint_next(all->ctx, after, &kept)) {
+		struct name *name;
+
+		after = &kept;
+		if (!follow_is_mine(all->ctx, kept.name))
+			continue;
+		name = add_name(all, kept.name);
+		if (!name)
+			return -ENOMEM;
+		if (follow_changed(&kept) > name->changed)
+			name->changed = follow_changed(&kept);
+	}
+	return 0;
+}
+
+static bool is_younger(const struct name *name, const char *file, int64_t born)
+{
+	if (!name->youngest || born != name->born)
+		return !name->youngest || born > name->born;
+	return by_rotation(name->youngest, file, input_base(name->key)) < 0;
+}
+
+static bool see_rotated(void *user, const char *path, const struct statx *st)
+{
+	struct names *all = user;
+	const char *at = path + strlen(path);
+	struct name *name;
+
+	while ((name = next_name(all, path, &at))) {
+		struct file_id id = input_id(-1, path, st);
+
+		if (!is_kept(all->ctx, &id)) {
+			name->has_unknown = true;
+		} else if (is_younger(name, input_base(path), born_at(st))) {
+			free(name->youngest);
+			name->youngest = strdup(input_base(path));
+			name->born = born_at(st);
+		}
+	}
+	return false;
+}
+
+/* What stands at the name now is known: then nothing between it and what is known was missed. */
 static bool is_known(struct sl_context *ctx, const struct name *name)
 {
 	struct file_id id;
@@ -257,20 +317,20 @@ static bool is_known(struct sl_context *ctx, const struct name *name)
 
 int follow_find_missed(struct sl_context *ctx, struct follow *follow)
 {
-	struct names all = { .ctx = ctx };
+	struct names all = { .ctx = ctx, .follow = follow };
 	struct name *name, *next;
 	int r = know_all(&all);
 
-	HASH_ITER (hh, all.folders, name, next)
-		if (r == 0)
-			(void)walk_folder(name->path, see_rotated, &all);
+	if (r == 0)
+		walk_all(&all, see_rotated);
 	HASH_ITER (hh, all.names, name, next) {
-		struct follow_gap gap = { .since = name->youngest ? name->born : name->changed,
-			.behind = name->youngest,
-			.until = INT64_MAX };
+		struct follow_gap gap = { .name = name->path,
+			.since = name->youngest ? name->born : name->changed,
+			.until = INT64_MAX,
+			.behind = name->youngest };
 
 		if (r == 0 && name->has_unknown && !is_known(ctx, name))
-			(void)follow_missed(ctx, follow, name->path, &gap, NULL);
+			r = follow_fill(ctx, follow, &gap, 1);
 	}
 	free_names(&all.names);
 	free_names(&all.folders);

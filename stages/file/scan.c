@@ -268,35 +268,6 @@ static bool is_moved(const struct tail *tail)
 	return tail->old_path && !tail->is_foreign && !tail->is_ignored;
 }
 
-/* What was at its path after it was born after it, and since the last scan. */
-static struct tail *missed_behind(
-	struct sl_context *ctx, struct follow *follow, const char *path, struct tail *tail)
-{
-	int64_t born = (int64_t)(tail->id.part[3] * SL_SECOND + tail->id.part[4]);
-	int64_t since = follow->scanned - CLOCK_SLACK;
-	char *behind = follow_locate(path, &tail->id);
-	struct follow_gap gap = { .since = born > since ? born : since,
-		.behind = behind ? input_base(behind) : NULL,
-		.until = INT64_MAX };
-	struct tail *last = follow_missed(ctx, follow, path, &gap, tail);
-
-	free(behind);
-	return last;
-}
-
-/* Whatever stood at its old path for a moment is read behind it. The last one, which had the path last. */
-static struct tail *fill_place(struct sl_context *ctx, struct follow *follow, struct tail *tail)
-{
-	struct tail *last = missed_behind(ctx, follow, tail->old_path, tail);
-
-	if (last == tail)
-		return tail;
-	last->old_path = tail->old_path;
-	last->moved = tail->moved;
-	tail->old_path = NULL;
-	return last;
-}
-
 /* The tail whose place the path was. */
 static struct tail *find_moved(const struct follow *follow, const char *path)
 {
@@ -318,10 +289,7 @@ static int adopt_all(
 		/* Two paths may lead to one file. */
 		if (tail_find(follow, &file->id))
 			continue;
-		/* What was missed is kept first: a successor that finds this one kept does not look for more. */
 		before = has_moved ? find_moved(follow, file->path) : NULL;
-		if (before)
-			before = fill_place(ctx, follow, before);
 		tail = follow_adopt(ctx, follow, file->path, file->path, &file->id, &r);
 		if (tail && before)
 			tail_chain(follow, before, tail);
@@ -329,6 +297,77 @@ static int adopt_all(
 			leave_place(before);
 	}
 	return r;
+}
+
+/* --- places that are free ----------------------------------------------------------------------- */
+
+/* What stood at a free place after its tail was born, and since the last scan. */
+static struct follow_gap gap_behind(const struct follow *follow, struct tail *tail)
+{
+	int64_t born = (int64_t)(tail->id.part[3] * SL_SECOND + tail->id.part[4]);
+	int64_t since = follow->scanned - CLOCK_SLACK;
+
+	return (struct follow_gap){ .name = tail->old_path,
+		.since = born > since ? born : since,
+		.until = INT64_MAX,
+		.tail = tail };
+}
+
+/* What stood there for a moment is read; the last one is now who had the place last. */
+static int fill_places(struct sl_context *ctx, struct follow *follow, struct follow_gap *gaps,
+	struct tail **tails, size_t count)
+{
+	int r = follow_fill(ctx, follow, gaps, count);
+
+	for (size_t i = 0; i < count; i++) {
+		struct tail *last = gaps[i].tail;
+
+		if (last == tails[i])
+			continue;
+		last->old_path = tails[i]->old_path;
+		last->moved = tails[i]->moved;
+		tails[i]->old_path = NULL;
+	}
+	return r;
+}
+
+static int fill_all_places(struct sl_context *ctx, struct follow *follow)
+{
+	struct follow_gap *gaps;
+	struct tail **tails;
+	size_t count = 0;
+	int r = 0;
+
+	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
+		count += is_moved(tail);
+	if (count == 0)
+		return 0;
+	gaps = calloc(count, sizeof(*gaps));
+	tails = calloc(count, sizeof(*tails));
+	count = 0;
+	for (struct tail *tail = follow->tails; tail && gaps && tails; tail = tail->hh.next)
+		if (is_moved(tail)) {
+			gaps[count] = gap_behind(follow, tail);
+			tails[count++] = tail;
+		}
+	r = gaps && tails ? fill_places(ctx, follow, gaps, tails, count)
+			  : sl_error(ctx, -ENOMEM, "no memory for the names of files");
+	free(gaps);
+	free(tails);
+	return r;
+}
+
+/* Another file that is known stands there, or nobody remembers any more. */
+static void leave_places(struct follow *follow)
+{
+	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next) {
+		struct tail *before = tail->is_gone ? NULL : find_moved(follow, tail->path);
+
+		if (before)
+			leave_place(before);
+		if (tail->old_path && (!is_moved(tail) || sl_now() > tail->moved + VACANT_FOR))
+			leave_place(tail);
+	}
 }
 
 static int look_at_all(struct sl_context *ctx, struct follow *follow, struct fresh *fresh)
@@ -356,13 +395,13 @@ static int scan_all(struct sl_context *ctx, struct follow *follow, struct fresh 
 		sort_out(ctx, follow, tail);
 	for (tail = follow->tails; tail; tail = tail->hh.next)
 		has_moved |= tail->old_path != NULL;
-	r = adopt_all(ctx, follow, fresh, has_moved);
-	/* Where nothing new stands yet something may have stood for a moment, and may until it does. */
-	HASH_ITER (hh, follow->tails, tail, next)
-		if (!is_moved(tail) || sl_now() > tail->moved + VACANT_FOR)
-			leave_place(tail);
-		else if (r == 0)
-			(void)fill_place(ctx, follow, tail);
+	/* What was missed is kept first: a successor that finds what came after it kept does not look for more. */
+	if (has_moved)
+		r = fill_all_places(ctx, follow);
+	if (r == 0)
+		r = adopt_all(ctx, follow, fresh, has_moved);
+	if (has_moved)
+		leave_places(follow);
 	return r;
 }
 

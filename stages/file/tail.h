@@ -119,7 +119,7 @@ enum { TAIL_NOTHING = 2 };
 int tail_be_still(struct follow *follow, struct tail *tail);
 /* Reads a cut: SL_MORE; TAIL_NOTHING: there is none now; negative errno, said. */
 int tail_step(struct sl_context *ctx, struct follow *follow, struct tail *tail, struct sl_cut *cut);
-/* Reads the cut up to `until` again; SL_END: it is not what it was. */
+/* Reads the cut up to `until` again; SL_END: it is not what it was; TAIL_NOTHING: it is not at its path. */
 int tail_again(
 	struct sl_context *ctx, struct follow *follow, struct tail *tail, struct sl_cut *cut);
 

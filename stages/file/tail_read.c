@@ -240,10 +240,10 @@ int tail_again(struct sl_context *ctx, struct follow *follow, struct tail *tail,
 	bool has_ended = false;
 	int r = prepare(ctx, follow, tail);
 
-	if (r < 0)
+	if (r != 0)
 		return r;
 	begin_cut(tail, cut);
-	if (r > 0 || !tail->decoder)
+	if (!tail->decoder)
 		return SL_END;
 	sl_decoder_limit(tail->decoder, until);
 	r = sl_decoder_read(tail->decoder, cut->out, UINT32_MAX, SIZE_MAX, &cut->end);

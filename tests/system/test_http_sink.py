@@ -384,8 +384,8 @@ def test_stopped_while_the_server_is_away(place):
     feed(place, [{"id": i} for i in range(3000)])
     place.write("p.conf", pipeline(f"http://127.0.0.1:{port}/", "batch_records = 100;"))
     process = place.start("run", "p.conf")
-    wait_for(lambda: children(process.pid, {"save"}), what="the stage")
-    time.sleep(0.2)  # it has batches, and tries
+    place.wait_for_socket()
+    wait_for(lambda: json.loads(place.sluice("status", "p.conf", "--json")[1])["stages"][0]["records_out"] >= 100, what="batches")
     for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
