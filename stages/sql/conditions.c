@@ -33,7 +33,7 @@ static int bad_expression(const struct conditions *c, uint32_t i, const char *ex
 	int at = sqlite3_error_offset(c->box.db) - (int)strlen(HEAD);
 	int size = (int)strcspn(
 		message, "\n"); /* a string that never ends takes in what stands behind */
-	char name[96];
+	char name[96], hint[NAMES_HINT_SIZE];
 
 	print_name(c, i, name, sizeof(name));
 	if (error == -E2BIG)
@@ -48,9 +48,11 @@ static int bad_expression(const struct conditions *c, uint32_t i, const char *ex
 			c->is_values ? "what gives its value" : "what stands behind WHERE");
 	if (at >= (int)strlen(expression))
 		return sl_error(c->ctx, error, "%s: it ends too early: %.60s", name, expression);
-	if (at >= 0)
-		return sl_error(
-			c->ctx, error, "%s: %.*s, at: %.60s", name, size, message, expression + at);
+	if (at >= 0) {
+		names_hint(message, expression, (size_t)at, hint, sizeof(hint));
+		return sl_error(c->ctx, error, "%s: %.*s, at: %.60s%s", name, size, message,
+			expression + at, hint);
+	}
 	return sl_error(c->ctx, error, "%s: %.*s: %.60s", name, size, message, expression);
 }
 

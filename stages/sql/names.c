@@ -149,3 +149,91 @@ int names_add(struct input *input, const char *text, bool *ret_is_compound)
 	*ret_is_compound = scan.is_compound;
 	return r < 0 ? r : 0;
 }
+
+/* --- names without the quotes that they need ----------------------------------------------------- */
+
+#define PHRASE_MAX 80 /* bytes; what is longer is no name */
+
+/* Words that make a query what it is: more often left over from a mistake before them than the name of a field. */
+static bool is_frame(const char *at, const char *end)
+{
+	static const char *const words[] = { "SELECT", "FROM", "WHERE", "AND", "OR", "NOT", "AS",
+		"ON", "BY", "IN", "IS", "LIKE", "BETWEEN", "JOIN", "UNION", "HAVING", "THEN",
+		"ELSE", "DISTINCT" };
+
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (is_word(at, end, words[i]))
+			return true;
+	return false;
+}
+
+static const char *word_end(const char *at)
+{
+	while (is_name(*at))
+		at++;
+	return at;
+}
+
+static const char *skip_space(const char *at)
+{
+	while (isspace((unsigned char)*at))
+		at++;
+	return at;
+}
+
+static bool is_plain(const char *at, const char *end)
+{
+	return end > at && !isdigit((unsigned char)*at) &&
+	       !sqlite3_keyword_check(at, (int)(end - at));
+}
+
+/* Where the plain words begin that stand, with nothing but spaces between them, before `at`. */
+static const char *plain_before(const char *text, const char *at)
+{
+	for (const char *begin = at;; at = begin) {
+		const char *end = begin;
+
+		while (end > text && isspace((unsigned char)end[-1]))
+			end--;
+		begin = end;
+		while (begin > text && is_name(begin[-1]))
+			begin--;
+		if (!is_plain(begin, end))
+			return at;
+	}
+}
+
+/* Behind `end`: the end of the last of the plain words. A name that is called is a function. */
+static const char *plain_behind(const char *end)
+{
+	for (;;) {
+		const char *at = skip_space(end), *next = word_end(at);
+
+		if (!is_plain(at, next) || *skip_space(next) == '(')
+			return end;
+		end = next;
+	}
+}
+
+void names_hint(const char *message, const char *text, size_t at, char *hint, size_t size)
+{
+	const char *token = text + at, *end = word_end(token), *behind = skip_space(end);
+	const char *begin = plain_before(text, token);
+	bool is_keyword = end > token && !is_plain(token, end);
+
+	*hint = '\0';
+	if (!strstr(message, "syntax error") || (at == 0 && !is_keyword))
+		return;
+	if (is_keyword && (is_word(behind, word_end(behind), "BY") ||
+				  (is_frame(token, end) && is_name(*behind))))
+		return;
+	if (is_keyword)
+		begin = token;
+	end = end > token ? plain_behind(end) : end;
+	while (end > begin && isspace((unsigned char)end[-1]))
+		end--;
+	if (end - begin > PHRASE_MAX || (!is_keyword && word_end(begin) >= end))
+		return;
+	(void)snprintf(hint, size, "; if a field is called so, it stands in quotes: \\\"%.*s\\\"",
+		(int)(end - begin), begin);
+}

@@ -14,4 +14,11 @@ int names_add(struct input *input, const char *text, bool *ret_is_compound);
 /* SQLite's message "no such column: t.name" -> name; false for any other message. */
 bool names_missing(const char *message, char *name, size_t size);
 
+#define NAMES_HINT_SIZE 160
+/*
+ * SQLite does not understand `text` at the byte `at`, and says `message`: if a name is the reason that needs quotes, since it is a keyword or has spaces, `hint` says so,
+ * as the end of a message; else it is "".
+ */
+void names_hint(const char *message, const char *text, size_t at, char *hint, size_t size);
+
 #endif

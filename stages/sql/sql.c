@@ -77,6 +77,7 @@ static bool is_blank(const char *text)
 static int bad_query(struct worker *w, const char *query, int error)
 {
 	int at = sqlite3_error_offset(w->box.db);
+	char hint[NAMES_HINT_SIZE];
 
 	if (error == -EIO)
 		return sl_error(w->ctx, error, "sql: cannot make the table of records: %s",
@@ -85,9 +86,11 @@ static int bad_query(struct worker *w, const char *query, int error)
 		return sl_error(w->ctx, -EINVAL, "`query`: too many columns");
 	if (error != -EINVAL)
 		return error;
-	if (at >= 0 && (size_t)at < strlen(query))
-		return sl_error(w->ctx, -EINVAL, "`query`: %s, at: %.60s",
-			sqlite3_errmsg(w->box.db), query + at);
+	if (at >= 0 && (size_t)at < strlen(query)) {
+		names_hint(sqlite3_errmsg(w->box.db), query, (size_t)at, hint, sizeof(hint));
+		return sl_error(w->ctx, -EINVAL, "`query`: %s, at: %.60s%s",
+			sqlite3_errmsg(w->box.db), query + at, hint);
+	}
 	return sl_error(w->ctx, -EINVAL, "`query`: %s", sqlite3_errmsg(w->box.db));
 }
 

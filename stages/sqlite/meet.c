@@ -3,18 +3,59 @@
 #include "source.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "../sql/names.h"
 
 #define BUSY_MS 100
 #define BUSY_SAID (60 * SL_SECOND)
 
-int source_failed(struct sl_context *ctx, const struct shared *o, const struct worker *w)
+/* A column of some table that begins as a name does which there is not: what was meant, and lacks its quotes or its end. */
+static void hint_column(sqlite3 *db, const char *message, char *hint, size_t size)
+{
+	char name[256];
+	sqlite3_stmt *s = NULL;
+
+	if (!names_missing(message, name, sizeof(name)) ||
+		sqlite3_prepare_v2(db,
+			"SELECT c.name, c.name GLOB '*[^a-zA-Z0-9_]*' FROM sqlite_master AS t, "
+			"pragma_table_xinfo(t.name) AS c WHERE substr(c.name, 1, length(?1)) = ?1 "
+			"COLLATE NOCASE ORDER BY length(c.name) LIMIT 1",
+			-1, &s, NULL) != SQLITE_OK)
+		return;
+	(void)sqlite3_bind_text(s, 1, name, -1, SQLITE_STATIC);
+	if (sqlite3_step(s) == SQLITE_ROW)
+		(void)snprintf(hint, size,
+			sqlite3_column_int(s, 1)
+				? "; there is a column that stands in quotes: \\\"%s\\\""
+				: "; there is a column `%s`",
+			(const char *)sqlite3_column_text(s, 0));
+	(void)sqlite3_finalize(s);
+}
+
+/* `sql` is what SQLite did not take; NULL: it was something else. */
+static int failed(
+	struct sl_context *ctx, const struct shared *o, const struct worker *w, const char *sql)
 {
 	int code = w->db ? sqlite3_errcode(w->db) : SQLITE_NOMEM;
+	int at = w->db ? sqlite3_error_offset(w->db) : -1;
+	char message[256], hint[NAMES_HINT_SIZE] = "";
 
-	return sl_error(ctx, (code & 0xff) == SQLITE_NOMEM ? -ENOMEM : -EIO, "%s: %s", o->path,
-		w->db ? sqlite3_errmsg(w->db) : "out of memory");
+	(void)snprintf(
+		message, sizeof(message), "%s", w->db ? sqlite3_errmsg(w->db) : "out of memory");
+	if (sql && at >= 0 && (size_t)at < strlen(sql))
+		names_hint(message, sql, (size_t)at, hint, sizeof(hint));
+	if (sql && !*hint)
+		hint_column(w->db, message, hint, sizeof(hint));
+	return sl_error(ctx, (code & 0xff) == SQLITE_NOMEM ? -ENOMEM : -EIO, "%s: %s%s", o->path,
+		message, hint);
+}
+
+int source_failed(struct sl_context *ctx, const struct shared *o, const struct worker *w)
+{
+	return failed(ctx, o, w, NULL);
 }
 
 /* --- SQLite ------------------------------------------------------------------------------------- */
@@ -49,10 +90,10 @@ int source_begin(struct sl_context *ctx, const struct shared *o, struct worker *
 			r = wait_busy(ctx, o, w);
 		}
 	}
-	sqlite3_free(sql);
 	w->busy_said = 0;
 	if (r == 0 && code != SQLITE_ROW && code != SQLITE_DONE)
-		r = sql ? source_failed(ctx, o, w) : -ENOMEM;
+		r = sql ? failed(ctx, o, w, sql) : -ENOMEM;
+	sqlite3_free(sql);
 	return r < 0 ? r : code;
 }
 

@@ -102,9 +102,15 @@ def test_a_sort_that_does_not_fit_into_memory(place):
     ('table = "orders"; key = "large";', 1, "is too large for a position"),
     ('query = "SELECT id, FROM orders";', 1, "syntax error"),
     ('query = "DELETE FROM orders";', 1, "syntax error"),
+    ('query = "SELECT Total amount FROM orders";', 1,
+     r'no such column: Total; there is a column that stands in quotes: \"Total amount\"'),
+    ('query = "SELECT pric FROM orders";', 1, "no such column: pric; there is a column `price`"),
+    ('query = "SELECT nowhere FROM orders";', 1, "no such column: nowhere; that is more"),
+    ('query = "SELECT id, order FROM orders";', 1, r'if a field is called so, it stands in quotes: \"order\"'),
 ])
 def test_what_cannot_work_is_said(place, options, status, reason):
-    write(place, "CREATE TABLE orders (id INT, name, price, none, large)", rows=[(1, "a", 1, None, 2**63 - 1), (2, "b", 1.5, 1, 1)])
+    write(place, "CREATE TABLE orders (id INT, name, price, none, large, \"Total amount\")",
+          rows=[(1, "a", 1, None, 2**63 - 1, 5), (2, "b", 1.5, 1, 1, 6)])
     config = pipeline(options, "restart = 0;")
     _, err = place.run(config.replace('path = "in.db"; ', "") if "path =" in options else config, status=status)
     assert reason in err
