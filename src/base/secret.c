@@ -80,12 +80,30 @@ static int add_encoded(const char *text)
 	return add(encoded, size);
 }
 
+/* As it stands in JSON: with a backslash before its quotes and backslashes. */
+static int add_escaped(const char *text)
+{
+	_cleanup_free_ char *escaped = malloc(2 * strlen(text) + 1);
+	size_t size = 0;
+
+	if (!escaped)
+		return -ENOMEM;
+	for (const char *at = text; *at; at++) {
+		if (*at == '"' || *at == '\\')
+			escaped[size++] = '\\';
+		escaped[size++] = *at;
+	}
+	return add(escaped, size);
+}
+
 int secret_add(const char *text)
 {
 	int r = add(text, strlen(text));
 
 	if (r == 0)
 		r = add_encoded(text);
+	if (r == 0)
+		r = add_escaped(text);
 	return r == 0 ? add_lines(text) : r;
 }
 

@@ -2,7 +2,7 @@
 /*
  * What no line may show: the credentials of a config. Whoever writes text for people asks here last, so that a secret stays one
  * wherever it slipped into a message: a stage's, a library's, a program's. Known are the text itself, each longer line of it, and
- * its form in a URL. Below four bytes nothing is hidden: "no" would be, in half of all lines.
+ * its forms in a URL and in JSON. Below four bytes nothing is hidden: "no" would be, in half of all lines.
  *
  * Added before there is a second thread, or by the only one; never removed.
  */

@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "base/secret.h"
 #include "base/units.h"
 #include "cli/apart.h"
 #include "cli/cli.h"
@@ -58,6 +59,7 @@ static void copy_text(struct sl_value test, const char *key, char *text, size_t 
 
 	(void)sl_get_str(get(test, key), &from, &length);
 	(void)snprintf(text, size, "%.*s", (int)length, from);
+	(void)secret_hide(text);
 }
 
 static int read_stage(const struct graph *graph, struct sl_value test, const char *key,
@@ -139,6 +141,35 @@ static bool is_any_order(const struct graph *graph, const bool *is_between)
 	return false;
 }
 
+/* Something of the test or of a stage that it runs is a credential that is not there. */
+static int need_credentials(struct sl_value value, const char *whose, struct err *err)
+{
+	static const char mark[] = "${credential:";
+	const char *at = memmem(value.data, value.size, mark, sizeof(mark) - 1);
+	const char *end = at ? memchr(at, '}', (size_t)(value.data + value.size - at)) : NULL;
+
+	if (!end)
+		return 0;
+	return err_set(err, -ENOENT,
+		"%s needs `%.*s`, which is not there: set $CREDENTIALS_DIRECTORY to a folder with "
+		"that file",
+		whose, (int)(end + 1 - at), at);
+}
+
+static int check_credentials(const struct graph *part, const struct test *test, struct err *err)
+{
+	int r = need_credentials(test->value, "the test", err);
+
+	for (uint32_t i = 0; i < part->stage_count && r == 0; i++) {
+		char whose[64];
+
+		(void)snprintf(whose, sizeof(whose), "`%.*s`", part_name_length(&part->stages[i]),
+			part->stages[i].name);
+		r = need_credentials(part->stages[i].options, whose, err);
+	}
+	return r;
+}
+
 static int make_part(const struct graph *graph, const struct test *test, struct graph **ret_graph,
 	bool *ret_any_order, struct err *err)
 {
@@ -195,7 +226,7 @@ static int judge(const struct test *test, const char *folder, bool any_order)
 	say_failed(test);
 	said = fopen(path, "re");
 	while (said && fgets(line, sizeof(line), said))
-		(void)fputs(line, stdout);
+		(void)fputs(secret_hide(line), stdout);
 	return 1;
 }
 
@@ -243,6 +274,8 @@ static void run_one(struct session *session, const struct test *test)
 	int r = said ? make_part(session->graph, test, &part, &any_order, &err) : -ENOMEM;
 
 	apart_name("test", folder);
+	if (r == 0)
+		r = check_credentials(part, test, &err);
 	if (r == 0)
 		r = apart_make(folder, &err);
 	if (r == 0) {
@@ -321,7 +354,7 @@ static int run_test(const struct cli_command *command, int argc, char **argv)
 	if (r != 0)
 		return r == 1 ? CLI_OK : CLI_USAGE;
 	apart_name(command->name, folder);
-	r = plan_make(options.file, options.sets.items, folder, folder, &plan, &err);
+	r = plan_make_for_tests(options.file, options.sets.items, folder, &plan, &err);
 	if (r == 0) {
 		r = run_file(&plan, &options, &err);
 		plan_fini(&plan);

@@ -9,12 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/secret.h"
 #include "config/suggest.h"
 
 static const char credential[] = "credential:";
+static bool does_without;
+
+void expand_do_without(void)
+{
+	does_without = true;
+}
 
 bool expand_is_secret(const char *text)
 {
@@ -68,17 +75,29 @@ static int keep_secret(struct expand *expand, const char *text)
 	return r < 0 ? r : note(expand->arena, text, &expand->secrets);
 }
 
+static int stand_for_itself(struct expand *expand, const char *name, const char **ret_text)
+{
+	*ret_text = arena_printf(expand->arena, "${%s%s}", credential, name);
+	return *ret_text ? 0 : -ENOMEM;
+}
+
 static int expand_credential(
 	struct expand *expand, const char *name, const char **ret_text, struct err *err)
 {
 	const char *folder = getenv("CREDENTIALS_DIRECTORY");
-	char path[PATH_MAX];
+	char path[PATH_MAX] = "";
 	int r;
 
 	if (!*name || strchr(name, '/') || name[0] == '.')
 		return err_set(err, -EINVAL,
 			"`${credential:%s}` names no credential: write a file name without `/`",
 			name);
+	if (folder && snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
+		return err_set(err, -EINVAL, "the path of `${credential:%s}` is too long", name);
+	if (does_without && access(path, F_OK) < 0) {
+		expand->missing++;
+		return stand_for_itself(expand, name, ret_text);
+	}
 	if (!folder)
 		return err_set(err, -EINVAL,
 			"`${credential:%s}` is not there, because $CREDENTIALS_DIRECTORY is not "
@@ -86,8 +105,6 @@ static int expand_credential(
 			"service with LoadCredential=%s:PATH, or set the variable to a folder with "
 			"that file",
 			name, name);
-	if (snprintf(path, sizeof(path), "%s/%s", folder, name) >= (int)sizeof(path))
-		return err_set(err, -EINVAL, "the path of `${credential:%s}` is too long", name);
 	r = read_credential(path, expand->arena, ret_text);
 	if (r == 0)
 		r = keep_secret(expand, *ret_text);
@@ -153,10 +170,8 @@ static int expand_one(
 	const char *value;
 	char *name;
 
-	if (strncmp(inside, credential, sizeof(credential) - 1) == 0 && expand->names_credentials) {
-		*ret_text = arena_printf(expand->arena, "${%s}", inside);
-		return *ret_text ? 0 : -ENOMEM;
-	}
+	if (strncmp(inside, credential, sizeof(credential) - 1) == 0 && expand->names_credentials)
+		return stand_for_itself(expand, inside + sizeof(credential) - 1, ret_text);
 	if (strncmp(inside, credential, sizeof(credential) - 1) == 0)
 		return expand_credential(expand, inside + sizeof(credential) - 1, ret_text, err);
 	if (!is_variable(inside, size))

@@ -28,7 +28,11 @@ struct expand {
 	const struct expand_word *asked;
 	const struct expand_word *secrets;
 	bool names_credentials; /* ${credential:NAME} stands for itself */
+	unsigned missing; /* credentials that stood for themselves, since they are not there */
 };
+
+/* From now on a credential that is not there stands for itself, as ${credential:NAME}. Once, before any string, by who needs a part of a config only. */
+void expand_do_without(void);
 
 /* *ret_text lives as long as the arena, or is `text` itself. 0, -EINVAL (with text in err), -ENOMEM. */
 int expand_string(struct expand *expand, const char *text, const char **ret_text, struct err *err);

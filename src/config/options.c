@@ -282,7 +282,8 @@ static bool bind_options(struct loader *loader, const struct draft *draft,
 	return r == 0;
 }
 
-static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
+/* `is_whole` false: it lacks a credential, and what it says cannot be judged. */
+static void ask_impl(struct loader *loader, struct draft *draft, void *shared, bool is_whole)
 {
 	struct schema_bound *bound = NULL;
 	struct err err = { "" };
@@ -291,12 +292,12 @@ static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 
 	if (!bind_options(loader, draft, draft->impl->options, draft->options, shared, &bound))
 		return;
-	if (loader->stages->check)
+	if (loader->stages->check && is_whole)
 		r = loader->stages->check(draft->impl, draft->name, shared, &err);
 	if (r < 0)
 		problems_error(&loader->problems, blamed_line(draft, err.text), "%s", err.text);
 	draft->is_live = r == 0 && draft->impl->is_live && draft->impl->is_live(shared);
-	target = r == 0 && draft->impl->target ? draft->impl->target(shared) : NULL;
+	target = r == 0 && is_whole && draft->impl->target ? draft->impl->target(shared) : NULL;
 	if (target && draft->role == SL_SOURCE)
 		check_address(loader, draft, target);
 	else if (target)
@@ -309,7 +310,7 @@ static void ask_impl(struct loader *loader, struct draft *draft, void *shared)
 }
 
 /* Binds the options and asks the implementation whether they fit together. */
-static void check_impl(struct loader *loader, struct draft *draft)
+static void check_impl(struct loader *loader, struct draft *draft, bool is_whole)
 {
 	void *shared = calloc(1, draft->impl->shared_size + 1);
 
@@ -317,7 +318,7 @@ static void check_impl(struct loader *loader, struct draft *draft)
 		loader->arena.error = -ENOMEM;
 		return;
 	}
-	ask_impl(loader, draft, shared);
+	ask_impl(loader, draft, shared, is_whole);
 	free(shared);
 }
 
@@ -355,6 +356,7 @@ static bool is_marred(const struct loader *loader, const struct draft *draft)
 void options_resolve(struct loader *loader, struct draft *draft)
 {
 	unsigned errors = loader->problems.error_count;
+	unsigned missing = loader->expand.missing;
 	struct options options = { 0 };
 
 	sl_writer_init(&options.own.bytes);
@@ -369,5 +371,5 @@ void options_resolve(struct loader *loader, struct draft *draft)
 	check_required(loader, draft);
 	if (loader->problems.error_count == errors && !is_marred(loader, draft) &&
 		!loader->arena.error)
-		check_impl(loader, draft);
+		check_impl(loader, draft, loader->expand.missing == missing);
 }

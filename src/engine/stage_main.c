@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/word.h"
 #include "config/describe.h"
+#include "config/expand.h"
 #include "config/report.h"
 #include "engine/host.h"
 #include "engine/judge.h"
@@ -52,6 +53,7 @@ enum {
 	OPT_RUNTIME,
 	OPT_GRAPH_FD,
 	OPT_SET,
+	OPT_DO_WITHOUT,
 	OPT_HELP,
 	OPT_VERSION
 };
@@ -85,6 +87,7 @@ static const struct option options[] = {
 	{ "runtime",   required_argument, NULL, OPT_RUNTIME },
 	{ "graph-fd",  required_argument, NULL, OPT_GRAPH_FD },
 	{ "set",       required_argument, NULL, OPT_SET },
+	{ "do-without", no_argument,      NULL, OPT_DO_WITHOUT },
 	{ "help",      no_argument,       NULL, OPT_HELP },
 	{ "version",   no_argument,       NULL, OPT_VERSION },
 	{ 0 },
@@ -100,6 +103,9 @@ static const char usage[] =
 	"  --name FILE [--set NAME=VALUE] [--graph-fd N]    only what its pipeline is called; to "
 	"N\n"
 	"  --tests FILE [--set NAME=VALUE] --graph-fd N     the tests of a config; to N\n"
+	"  --do-without                                  with --check and --tests: credentials "
+	"that "
+	"are not there stand for themselves\n"
 	"  --peek DIR --records N [--width N] [--json]      what a peek has seen\n"
 	"  --judge DIR [--any-order]                        whether a test went as expected\n"
 	"  --list                                        the stages there are\n"
@@ -301,6 +307,8 @@ int main(int argc, char **argv)
 			request.graph_fd = atoi(optarg);
 		} else if (c == OPT_SET && request.parameter_count < PARAMETERS_MAX) {
 			request.parameters[request.parameter_count++] = optarg;
+		} else if (c == OPT_DO_WITHOUT) {
+			expand_do_without();
 		} else if (c == OPT_BUILT_IN) {
 			request.is_built_in = true;
 		} else {

@@ -51,6 +51,7 @@ struct question {
 	const char *file;
 	const char *const *parameters;
 	const char *runtime;
+	bool does_without; /* credentials that are not there */
 };
 
 #define ARGUMENTS_MAX 160
@@ -68,6 +69,8 @@ static void exec_question(const struct question *question, int fd)
 		argv[count++] = "--runtime";
 		argv[count++] = question->runtime;
 	}
+	if (question->does_without)
+		argv[count++] = "--do-without";
 	for (const char *const *at = question->parameters; at && *at && count < ARGUMENTS_MAX - 2;
 		at++) {
 		argv[count++] = "--set";
@@ -122,7 +125,7 @@ int plan_tests(const char *file, const char *const *parameters, char **ret_data,
 
 	if (fd < 0)
 		return err_set(err, -errno, "no memory file: %s", err_name(errno));
-	r = ask_about(&(struct question){ "--tests", file, parameters, NULL }, fd, err);
+	r = ask_about(&(struct question){ "--tests", file, parameters, NULL, true }, fd, err);
 	if (r < 0)
 		return r;
 	if (fstat(fd, &st) < 0)
@@ -303,16 +306,18 @@ bool plan_is_wrong(int r)
 	return r == -EINVAL || r == -ENAMETOOLONG;
 }
 
-int plan_make(const char *file, const char *const *parameters, const char *state,
-	const char *runtime, struct plan *ret_plan, struct err *err)
+static int make(
+	const struct question *question, const char *state, struct plan *ret_plan, struct err *err)
 {
 	_cleanup_close_ int graph_fd = memfd_create("sluice-graph", MFD_CLOEXEC);
-	struct plan plan = { .state_lock = -1, .runtime_lock = -1, .parameters = parameters };
+	struct plan plan = {
+		.state_lock = -1, .runtime_lock = -1, .parameters = question->parameters
+	};
 	int r;
 
 	if (graph_fd < 0)
 		return err_set(err, -errno, "no memory file: %s", err_name(errno));
-	r = ask_about(&(struct question){ "--check", file, parameters, runtime }, graph_fd, err);
+	r = ask_about(question, graph_fd, err);
 	if (r == 0)
 		r = graph_read(graph_fd, &plan.graph, err);
 	if (r == 0)
@@ -320,7 +325,7 @@ int plan_make(const char *file, const char *const *parameters, const char *state
 	if (r < 0)
 		return r;
 	if (find_state(&plan, state) < 0 ||
-		find_runtime(plan.runtime, plan.graph->name, runtime) < 0)
+		find_runtime(plan.runtime, plan.graph->name, question->runtime) < 0)
 		r = err_set(
 			err, -ENAMETOOLONG, "the path of the state or runtime folder is too long");
 	else
@@ -331,6 +336,20 @@ int plan_make(const char *file, const char *const *parameters, const char *state
 	}
 	*ret_plan = plan;
 	return 0;
+}
+
+int plan_make(const char *file, const char *const *parameters, const char *state,
+	const char *runtime, struct plan *ret_plan, struct err *err)
+{
+	return make(
+		&(struct question){ "--check", file, parameters, runtime }, state, ret_plan, err);
+}
+
+int plan_make_for_tests(const char *file, const char *const *parameters, const char *folder,
+	struct plan *ret_plan, struct err *err)
+{
+	return make(&(struct question){ "--check", file, parameters, folder, true }, folder,
+		ret_plan, err);
 }
 
 /* --- the locks ---------------------------------------------------------------------------------- */

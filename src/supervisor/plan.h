@@ -29,6 +29,9 @@ struct plan {
  */
 int plan_make(const char *file, const char *const *parameters, const char *state,
 	const char *runtime, struct plan *ret_plan, struct err *err);
+/* As plan_make; a credential that is not there stands for itself, as ${credential:NAME}, since a test may not need it. */
+int plan_make_for_tests(const char *file, const char *const *parameters, const char *folder,
+	struct plan *ret_plan, struct err *err);
 /* Of what plan_make answered: would the same file be wrong again? Else it was for want of something. */
 bool plan_is_wrong(int r);
 /* Makes the folders and takes both locks. -EBUSY: another supervisor holds one; -EEXIST: the state is another file's. */
@@ -37,7 +40,7 @@ int plan_lock(struct plan *plan, struct err *err);
 void plan_fini(struct plan *plan);
 
 /*
- * The `tests` of a file that plan_make found right, one MessagePack value (config/tests.h), into memory that the caller frees. 0 or negative errno as plan_make.
+ * The `tests` of a file that plan_make_for_tests found right, one MessagePack value (config/tests.h), into memory that the caller frees. 0 or negative errno as plan_make.
  */
 int plan_tests(const char *file, const char *const *parameters, char **ret_data, size_t *ret_size,
 	struct err *err);

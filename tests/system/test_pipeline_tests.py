@@ -212,3 +212,45 @@ def test_a_check_looks_at_them(place):
     for command in "check", "test", "run":
         code, _, err = place.sluice(command, "p.conf")
         assert code == 78 and 'p.conf:9: there is no stage `vta`: write stage = "vat";' in err
+
+
+CREDENTIALS = """stages = {
+  read = { source = "sequence"; count = 3; };
+  up = { transform = "map"; from = "read"; set = { k = "value + 1"; }; };
+  ask = { transform = "http"; from = "up"; url = "http://127.0.0.1:1/{k}"; headers = [ "Authorization: Bearer ${credential:token}" ]; };
+  save = { sink = "postgres"; from = "ask"; table = "t"; connection = "${credential:database}"; };
+};
+"""
+
+
+def test_a_credential_is_needed_only_where_it_stands(place):
+    """An option that is nothing but a credential is not looked at without it either."""
+    out = run(place, """
+      { name = "without"; stage = "up"; feed = { value = 1; }; expect = { value = 1; k = 2; }; },
+      { name = "its stage"; from = "up"; to = "ask"; feed = { value = 1; }; expect = (); },
+      { name = "itself"; stage = "up"; feed = { value = "${credential:token}"; }; expect = (); },
+      { name = "not the sink"; from = "read"; to = "up"; expect = "[{\\"value\\":0,\\"k\\":1},{\\"value\\":1,\\"k\\":2},{\\"value\\":2,\\"k\\":3}]"; }""",
+              stages=CREDENTIALS, status=1)
+    advice = "needs `${credential:token}`, which is not there: set $CREDENTIALS_DIRECTORY to a folder with that file"
+    lines = [line.split(" (")[0] if line[0] != " " else line for line in out.splitlines()]
+    assert lines == ["ok    without", "FAIL  its stage", f"      `ask` {advice}", "FAIL  itself", f"      the test {advice}",
+                     "ok    not the sink", "2 passed, 2 failed"]
+    code, _, err = place.sluice("check", "p.conf")
+    assert code == 78 and "`${credential:database}` is not there" in err
+
+
+def test_what_is_said_of_a_test_hides_credentials(place):
+    secret = 's3cret"of\\ours'
+    (place.path / "credentials").mkdir()
+    (place.path / "credentials/token").write_text(secret + "\n")
+    (place.path / "credentials/database").write_text("host=/nowhere\n")
+    place.env["CREDENTIALS_DIRECTORY"] = str(place.path / "credentials")
+    tests = """
+      { name = "what ${credential:token} gives"; stage = "up"; feed = { value = "${credential:token}"; }; expect = { value = 1; k = "a ${credential:token}"; }; },
+      { name = "not expected"; stage = "up"; feed = { value = "${credential:token}"; }; expect = (); },
+      { name = "dead"; stage = "up"; feed = (); dead = ( "${credential:token}" ); }"""
+    out = run(place, tests, stages=CREDENTIALS, status=1)
+    assert out.count("***") >= 5 and "3 failed" in out
+    for command in ["test", "check", "graph"]:
+        _, out, err = place.sluice(command, "p.conf")
+        assert "s3cret" not in out + err

@@ -53,6 +53,13 @@ static void test_in_a_url(void **state)
 	expect("GET /?key=a%20b%2Fc%2Bd", "GET /?key=***");
 }
 
+static void test_in_json(void **state)
+{
+	(void)state;
+	assert_int_equal(secret_add("pass\"w\\rd"), 0);
+	expect("{\"key\":\"pass\\\"w\\\\rd\"}", "{\"key\":\"***\"}");
+}
+
 static void test_lines(void **state)
 {
 	(void)state;
@@ -91,6 +98,7 @@ int main(void)
 		cmocka_unit_test(test_hidden),
 		cmocka_unit_test(test_longer_first),
 		cmocka_unit_test(test_in_a_url),
+		cmocka_unit_test(test_in_json),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_too_short),
 		cmocka_unit_test(test_too_many),
