@@ -18,6 +18,7 @@ libconfigload_a_SOURCES = \
 	src/config/mismatch.c \
 	src/config/options.c \
 	src/config/outputs.c \
+	src/config/peers.c src/config/peers.h \
 	src/config/problems.c src/config/problems.h \
 	src/config/report.c src/config/report.h \
 	src/config/resolve.c \

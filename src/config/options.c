@@ -16,6 +16,7 @@
 
 #include "base/address.h"
 #include "base/cores.h"
+#include "config/peers.h"
 #include "config/suggest.h"
 
 /* The names of a table in a row, when they are few enough to be read. */
@@ -30,18 +31,36 @@ static const char *list_options(struct loader *loader, const struct sl_option *t
 	return text && *text ? arena_printf(&loader->arena, "%s and ", text) : "";
 }
 
+/* What others call so, where the stage has it; or NULL. */
+static const char *peers_meant(const struct draft *draft, const char *name)
+{
+	const char *option;
+
+	for (unsigned i = 0; (option = peers_option(name, i)); i++) {
+		const struct sl_option *common = schema_find(schema_common, option);
+
+		if (schema_find(draft->impl->options, option) ||
+			(common && schema_common_fits(common, draft->role)) ||
+			(strcmp(option, "from") == 0 && draft->role != SL_SOURCE))
+			return option;
+	}
+	return NULL;
+}
+
 /* The option that was meant by a name that there is not, or NULL. */
 static const char *meant_option(const struct draft *draft, const char *name)
 {
+	const char *option = peers_meant(draft, name);
 	struct suggest suggest;
 
+	if (option)
+		return option;
 	suggest_init(&suggest, name);
-	for (const struct sl_option *option = draft->impl->options; option && option->name;
-		option++)
-		suggest_offer(&suggest, option->name);
-	for (const struct sl_option *option = schema_common; option->name; option++)
-		if (schema_common_fits(option, draft->role))
-			suggest_offer(&suggest, option->name);
+	for (const struct sl_option *own = draft->impl->options; own && own->name; own++)
+		suggest_offer(&suggest, own->name);
+	for (const struct sl_option *common = schema_common; common->name; common++)
+		if (schema_common_fits(common, draft->role))
+			suggest_offer(&suggest, common->name);
 	if (draft->role != SL_SOURCE)
 		suggest_offer(&suggest, "from");
 	return suggest.best;

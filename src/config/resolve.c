@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/graph_room.h"
+#include "config/peers.h"
 #include "config/suggest.h"
 
 #define STAGE_NAME_MAX 32
@@ -118,12 +119,13 @@ static void report_unknown_impl(
 {
 	const struct load_stages *stages = loader->stages;
 	const char *refusal = stages->refusal ? stages->refusal(draft->role, name) : NULL;
+	const char *peers = peers_stage(draft->role, name);
 	const struct sl_stage *stage;
 	struct suggest suggest;
 
-	if (refusal) {
+	if (refusal || peers) {
 		problems_error(&loader->problems, line, "there is no %s `%s`: %s",
-			graph_roles[draft->role], name, refusal);
+			graph_roles[draft->role], name, refusal ? refusal : peers);
 		return;
 	}
 	if (report_other_role(loader, draft, name, line))

@@ -2,6 +2,7 @@
 """Wrong configs: tests/stages/config/NAME.conf and, in NAME.expected, every word that the check says about it."""
 import os
 import pathlib
+import re
 import subprocess
 
 import pytest
@@ -34,6 +35,21 @@ def test_wrong_config(config):
     assert result.stderr == config.with_suffix(".expected").read_text()
     assert result.returncode == EX_CONFIG
     assert result.stdout == ""
+
+
+def test_what_is_advised_instead_of_others_words_is_there():
+    """peers.expected: each stage and option that it says to write."""
+    advice = (FOLDER / "peers.expected").read_text()
+    known = {}
+    for role, name, rest in set(re.findall(r'(source|transform|sink) = "(\w+)";([^\n]*?)(?=or (?:source|transform|sink) = |$)', advice, re.M)):
+        if (role, name) not in known:
+            pages = subprocess.run([BUILD / "sluice", "describe", name], capture_output=True, text=True, check=True).stdout
+            known[role, name] = re.split(r'^(?=(?:source|transform|sink) = )', pages, flags=re.M)
+        page = [page for page in known[role, name] if page.startswith(f'{role} = "{name}"')]
+        assert len(page) == 1, (role, name)
+        for option in re.findall(r'(\w+) = (?:["\[({\d]|true)', rest):
+            assert option in ("NAME", "n") or f"\n  {option}: " in page[0], (role, name, option)
+    assert len(known) > 20
 
 
 def test_there_are_enough_and_none_is_left_over():
