@@ -158,6 +158,9 @@ endif
 # Each fuzz target with its corpus: replayed as a test in every build, fuzzed where --enable-fuzzing was given
 # (`make fuzz`).
 FUZZ_TARGETS = tests/fuzz/fuzz_frame tests/fuzz/fuzz_graph tests/fuzz/fuzz_json tests/fuzz/fuzz_csv tests/fuzz/fuzz_listen
+if HAVE_PCRE2
+FUZZ_TARGETS += tests/fuzz/fuzz_parse
+endif
 EXTRA_DIST += tests/fuzz/corpus
 if FUZZING
 noinst_PROGRAMS += $(FUZZ_TARGETS)
@@ -191,6 +194,11 @@ tests_fuzz_fuzz_listen_SOURCES = tests/fuzz/fuzz_listen.c $(FUZZ_MAIN)
 tests_fuzz_fuzz_listen_LDADD = libstages.a $(RECORD_LIBS) libbase.a
 tests_fuzz_fuzz_listen_LDFLAGS = $(FUZZ_LINK)
 nodist_EXTRA_tests_fuzz_fuzz_listen_SOURCES = dummy.cxx
+tests_fuzz_fuzz_parse_SOURCES = tests/fuzz/fuzz_parse.c stages/parse/pattern.c stages/parse/text.c stages/parse/times.c $(FUZZ_MAIN)
+tests_fuzz_fuzz_parse_CFLAGS = $(AM_CFLAGS) $(PCRE2_CFLAGS)
+tests_fuzz_fuzz_parse_LDADD = $(RECORD_LIBS) libbase.a $(PCRE2_LIBS)
+tests_fuzz_fuzz_parse_LDFLAGS = $(FUZZ_LINK)
+nodist_EXTRA_tests_fuzz_fuzz_parse_SOURCES = dummy.cxx
 
 FUZZ_SECONDS = 60
 fuzz: all

@@ -213,10 +213,10 @@ static bool read_format(
 static void set_units(struct instant *ret, int64_t whole, int64_t unit, uint32_t fraction_ns)
 {
 	int64_t rest = whole % unit;
+	bool is_before = rest < 0;
 
-	if (rest < 0)
-		rest += unit;
-	ret->seconds = (whole - rest) / unit;
+	rest += is_before ? unit : 0;
+	ret->seconds = whole / unit - is_before;
 	ret->ns = (uint32_t)(rest * (NS_PER_S / unit)) + fraction_ns / (uint32_t)unit;
 }
 

@@ -3,11 +3,12 @@
 import json
 import os
 import sqlite3
+import threading
 
 import pytest
 
 import pg
-from conftest import children, finish, wait_for
+from conftest import children, finish, kill_some, wait_for
 from test_postgres_sink import own_server, server, shared_server  # noqa: F401 (fixtures)
 
 needs_server = pytest.mark.skipif(not pg.PROGRAMS, reason="no PostgreSQL server here: install postgresql")
@@ -198,6 +199,47 @@ def test_a_file_that_changes(place, threads):
     err = flow.end()
     assert "the table t.ndjson was read again: 2 rows" in err
     assert "the table t.ndjson cannot be read again, and stays as it was: " in err
+
+
+@pytest.mark.parametrize("form", ["file", "database"])
+def test_kill_storm_while_the_table_changes(place, form):
+    """Every record comes out once, in order, with a row as it was at some time, and never with an older one than the record before it."""
+    version, is_over = 0, threading.Event()
+
+    def change():
+        nonlocal version
+        version += 1
+        if form == "file":
+            write(place, "t.ndjson", [{"id": n, "price": version, "half": version} for n in range(50)])
+        else:
+            make_database(place, f"UPDATE t SET price = {version}, half = {version}")
+
+    def change_on():
+        while not is_over.wait(0.01):
+            change()
+
+    make_database(place, "PRAGMA journal_mode = WAL", "CREATE TABLE t (id INTEGER PRIMARY KEY, price, half)",
+                  *[f"INSERT INTO t VALUES ({n}, 0, 0)" for n in range(50)])
+    change()
+    table = 'path = "t.ndjson";' if form == "file" else 'path = "t.db"; table = "t";'
+    write(place, "in.ndjson", [{"n": n, "id": n % 50} for n in range(6000)])
+    place.write("p.conf", pipeline(table + 'on = "id"; reload = "5ms"; missing = "dead-letter"; rate = "4000/s"; restart = 1000; backoff = "1ms";'))
+    process = place.start("run", "p.conf")
+    changer = threading.Thread(target=change_on)
+    changer.start()
+    try:
+        kills = kill_some(process, {"work"}, 15, 7)
+        code, _, err = finish(process, 120)
+    finally:
+        is_over.set()
+        changer.join()
+    assert code == 0 and "leak" not in err, err
+    assert kills > 5
+    records = output(place)
+    assert [record["n"] for record in records] == list(range(6000))
+    prices = [record["price"] for record in records]
+    assert prices == sorted(prices) and prices == [record["half"] for record in records]
+    assert 1 <= prices[0] < prices[-1] <= version
 
 
 def test_a_database_that_changes(place):
