@@ -32,6 +32,8 @@ struct csv_reader {
 	uint32_t rows;   /* completed in this feed */
 	uint64_t lines;  /* of this record so far */
 	bool wants_header;
+	uint32_t twin,
+		first; /* two columns of the header with one name, counted from 1; 0: there are none */
 	bool has_names; /* from the codec: a header is passed over */
 	int error;
 	char reason[160];
@@ -212,6 +214,18 @@ static void put_counted(struct csv_reader *csv)
 		csv->error = -ENOMEM;
 }
 
+/* A record has one field of a name. */
+static void find_twins(struct csv_reader *csv)
+{
+	for (uint32_t i = 1; i < csv->column_count && !csv->has_names; i++)
+		for (uint32_t k = 0; k < i && csv->twin == 0; k++)
+			if (csv->sizes[i] == csv->sizes[k] &&
+				memcmp(csv->columns[i], csv->columns[k], csv->sizes[i]) == 0) {
+				csv->first = k + 1;
+				csv->twin = i + 1;
+			}
+}
+
 static void on_row(int newline, void *user)
 {
 	struct csv_reader *csv = user;
@@ -223,6 +237,7 @@ static void on_row(int newline, void *user)
 		if (is_counting(csv))
 			put_counted(csv);
 		csv->wants_header = false;
+		find_twins(csv);
 	} else if (csv->fields != csv->column_count) {
 		refuse_count(csv);
 	} else {
@@ -255,19 +270,48 @@ static int feed(struct csv_reader *csv, const char *text, size_t size, bool is_l
 	csv->is_broken = false;
 	csv->is_open = true;
 	if (!json_is_utf8(text, size)) {
-		(void)snprintf(csv->reason, sizeof(csv->reason), "invalid UTF-8");
+		(void)snprintf(csv->reason, sizeof(csv->reason),
+			"invalid UTF-8: convert the file, as iconv does");
 		return restart(csv);
 	}
 	used = csv_parse(&csv->parser, text, size, on_field, on_row, csv);
 	if (used != size || (is_last && csv_fini(&csv->parser, on_field, on_row, csv) != 0)) {
 		(void)snprintf(csv->reason, sizeof(csv->reason),
-			"a quote that is not closed, or stands inside an unquoted field");
+			"a quote that is not closed, or stands inside an unquoted field%s",
+			csv->wants_header && memchr(text, ';', size) && !csv->codec->delimiter
+				? "; where `;` separates the fields, write delimiter = \";\""
+				: "");
 		return csv_error(&csv->parser) == CSV_ENOMEM ? -ENOMEM : restart(csv);
 	}
 	/* A line that gave no row is blank unless a field has begun. */
 	if (csv->rows == 0 && csv->parser.pstate == 0)
 		csv->is_open = false;
 	return csv->error;
+}
+
+/* Without its header a file cannot be read: the next row must not be taken for it. `is_utf16`: as it begins. */
+static int bad_header(struct sl_decoder *d, bool is_utf16)
+{
+	struct csv_reader *csv = d->csv;
+
+	if (csv->twin > 0)
+		return decoder_broken(d,
+			"line %llu: columns %u and %u of the header are both called \"%.60s\": "
+			"write columns = [ ... ]; with a name for each, and header = "
+			"\"present\"",
+			(unsigned long long)d->line, csv->first, csv->twin,
+			csv->columns[csv->twin - 1]);
+	if (is_utf16)
+		return decoder_broken(d, "the file seems to be UTF-16: convert it, as iconv -f "
+					 "UTF-16 -t UTF-8 does");
+	return decoder_broken(d, "line %llu: the header cannot be read: %s",
+		(unsigned long long)d->line, csv->reason);
+}
+
+static bool is_utf16(const struct sl_decoder *d)
+{
+	return d->end - d->begin >= 2 && (memcmp(d->data + d->begin, "\xff\xfe", 2) == 0 ||
+						 memcmp(d->data + d->begin, "\xfe\xff", 2) == 0);
 }
 
 static void skip_mark(struct sl_decoder *d)
@@ -280,6 +324,7 @@ static void skip_mark(struct sl_decoder *d)
 int csv_eat(struct sl_decoder *d, struct sl_writer *out)
 {
 	struct csv_reader *csv = d->csv;
+	bool is_header;
 	size_t size;
 	int r;
 
@@ -294,9 +339,12 @@ int csv_eat(struct sl_decoder *d, struct sl_writer *out)
 				(unsigned long long)d->line);
 		return d->at_end ? EATEN_END : EATEN_NOTHING;
 	}
+	is_header = csv->wants_header && !is_counting(csv);
 	r = feed(csv, d->data + d->begin, size, d->at_end && d->begin + size == d->end);
 	if (r < 0)
 		return r;
+	if (is_header && (csv->is_broken || csv->twin > 0))
+		return bad_header(d, is_utf16(d));
 	if (csv->is_broken)
 		decoder_refuse(d, csv->reason, d->data + d->begin, size);
 	decoder_eat(d, size, 1);

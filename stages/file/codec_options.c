@@ -34,6 +34,18 @@ static int check_fields(struct sl_context *ctx, const struct sl_codec *codec)
 	return r < 0 ? sl_error(ctx, r, "%s", r == -EINVAL ? text : strerrordesc_np(-r)) : 0;
 }
 
+/* A record has one field of a name. */
+static int check_columns(struct sl_context *ctx, const struct sl_strings *columns)
+{
+	for (uint32_t i = 1; i < columns->count; i++)
+		for (uint32_t k = 0; k < i; k++)
+			if (strcmp(columns->items[i], columns->items[k]) == 0)
+				return sl_error(ctx, -EINVAL,
+					"`columns` has \"%.60s\" twice: write another name for one",
+					columns->items[i]);
+	return 0;
+}
+
 int codec_options_resolve(struct sl_context *ctx, const struct codec_options *options,
 	const char *path, struct sl_codec *ret_codec)
 {
@@ -51,6 +63,7 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 		.empty_is_null = options->empty == EMPTY_NULL,
 		.fields = options->fields,
 	};
+	int r;
 
 	if (codec.format == SL_FORMAT_AUTO)
 		codec.format = sl_format_of(path);
@@ -64,7 +77,8 @@ int codec_options_resolve(struct sl_context *ctx, const struct codec_options *op
 	if (codec.delimiter == '\0' && is_tsv(path) && options->dialect != DIALECT_SNIFF)
 		codec.delimiter = '\t';
 	*ret_codec = codec;
-	return check_fields(ctx, &codec);
+	r = check_fields(ctx, &codec);
+	return r == 0 ? check_columns(ctx, &options->columns) : r;
 }
 
 bool codec_options_sniff(const struct codec_options *options, const struct sl_codec *codec)

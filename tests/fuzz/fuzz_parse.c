@@ -104,8 +104,8 @@ static void check_again(int output, struct instant instant)
 
 	sl_writer_init(&w);
 	if (times_put((enum time_output)output, instant, &w) == 0) {
-		require(read_as(time_outputs[output], (struct sl_value){ w.data, w.size }, "UTC",
-			&again));
+		require(read_as(
+			time_outputs[output], (struct sl_value){ w.data, w.size }, "UTC", &again));
 		require(again.seconds == instant.seconds);
 		require(again.ns == instant.ns - instant.ns % lost[output]);
 	}
