@@ -36,6 +36,7 @@ modules_postgres_so_SOURCES = \
 	stages/postgres/literal.c stages/postgres/literal.h \
 	stages/postgres/load.c stages/postgres/load.h \
 	stages/postgres/module.c \
+	stages/postgres/needs.c stages/postgres/needs.h \
 	stages/postgres/rows.c stages/postgres/rows.h \
 	stages/postgres/sink.c stages/postgres/stages.h \
 	stages/postgres/source.c \

@@ -272,11 +272,16 @@ static int cannot_connect(struct sl_context *ctx, PGconn *conn)
 	const char *message = PQerrorMessage(conn);
 	const char *state = state_in(message);
 	bool is_away = state ? says_away(state) : !PQconnectionNeedsPassword(conn);
+	const char *remedy = state && !is_away ? ": see `connection`"
+			     : !is_away
+				     ? "; write password=${credential:NAME} into `connection`, or "
+				       "a line into ~/.pgpass"
+				     : "";
 	char line[400];
 
 	first_line(state ? state + STATE_SIZE + 2 : message, line, sizeof(line));
-	return sl_error(ctx, is_away ? -ENOTCONN : -EACCES, "cannot connect to PostgreSQL: %s",
-		*line ? line : "no memory, or `connection` is not what libpq understands");
+	return sl_error(ctx, is_away ? -ENOTCONN : -EINVAL, "cannot connect to PostgreSQL: %s%s",
+		*line ? line : "no memory, or `connection` is not what libpq understands", remedy);
 }
 
 static int shake_hands(struct sl_context *ctx, PGconn *conn)

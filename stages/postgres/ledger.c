@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "needs.h"
+
 #define TIDY_INTERVAL SL_SECOND
 #define NUMBER_SIZE 24
 
@@ -88,7 +90,10 @@ static int forget(struct sl_context *ctx, PGconn *conn, const struct ledger *led
 int ledger_begin(struct sl_context *ctx, PGconn *conn, struct ledger *ledger)
 {
 	char host[200] = "";
-	int r = pg_run(ctx, conn, table, NULL);
+	int r = needs_ledger(ctx, conn);
+
+	if (r == 0)
+		r = pg_run(ctx, conn, table, NULL);
 
 	(void)gethostname(host, sizeof(host) - 1);
 	(void)snprintf(ledger->home, sizeof(ledger->home), "%s:%s", host, sl_state(ctx));

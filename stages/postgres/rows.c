@@ -115,7 +115,7 @@ static int find_values(struct sl_context *ctx, struct rows *rows, const struct t
 		if (at == UINT32_MAX && !options->ignores_extra && options->mode != MODE_DELETE)
 			return sl_reject(ctx, NULL, record,
 				"the table %s has no column `%.*s`: add it, or write extra = "
-				"\"ignore\";",
+				"\"ignore\"",
 				table->quoted, (int)(size < 100 ? size : 100), name);
 		if (at == UINT32_MAX)
 			continue;

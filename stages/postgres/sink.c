@@ -15,6 +15,7 @@
 #include "files.h"
 #include "ledger.h"
 #include "load.h"
+#include "needs.h"
 
 struct shared {
 	const char *connection;
@@ -104,8 +105,10 @@ static int meet_table(struct sl_context *ctx, const struct shared *o, struct wor
 	if (r == -ENOENT)
 		return sl_error(ctx, r,
 			"database %s has no table %s that this user may see: create it, or write "
-			"create = true;",
+			"create = true",
 			PQdb(w->conn), o->table);
+	if (r == 0 && o->mode == MODE_UPSERT)
+		r = needs_key(ctx, w->conn, o->table, &o->key);
 	if (r < 0)
 		return r;
 	set_json(&w->table, o->json == JSON_TEXT);

@@ -278,7 +278,7 @@ static int meet_table(
 		return failed(ctx, o, w);
 	if (w->columns.count == 0)
 		return sl_error(ctx, -ENOENT,
-			"%s has no table `%s`: create it, or write create = true;", o->path,
+			"%s has no table `%s`: create it, or write create = true", o->path,
 			o->table);
 	sql = statement_insert(o->table, &w->columns, (enum statement_mode)o->mode, &o->key);
 	r = sql ? prepare(ctx, o, w, sql, &w->insert) : -ENOMEM;
@@ -304,7 +304,7 @@ static int insert(
 	if (unknown.data && o->extra == EXTRA_REJECT) {
 		(void)sl_get_str(unknown, &name, &size);
 		return sl_reject(ctx, NULL, record,
-			"the table `%s` has no column `%.*s`: add it, or write extra = \"ignore\";",
+			"the table `%s` has no column `%.*s`: add it, or write extra = \"ignore\"",
 			o->table, (int)(size < 100 ? size : 100), name);
 	}
 	code = step_once(w->insert);

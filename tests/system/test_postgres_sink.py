@@ -165,7 +165,7 @@ def test_rows_that_are_refused_are_dead_letters_and_the_rest_goes_in(place, serv
     assert 'invalid byte sequence for encoding "UTF8": 0x00' in found[502]
     assert 'violates foreign key constraint "orders_customer_fkey": Key (customer)=(12345) is not present' in found[7777]
     assert ("null value in column" if mode == "insert" else "a row is known by `id`") in found[None]
-    assert "has no column `unknown`: add it, or write extra = \"ignore\";" in found[9999]
+    assert "has no column `unknown`: add it, or write extra = \"ignore\"" in found[9999]
     assert len(found) == 7
 
 
@@ -178,14 +178,18 @@ def test_every_row_is_refused(place, server):
 
 
 @pytest.mark.parametrize("prepare, options, status, reason", [
-    ("", "", 1, "has no table orders that this user may see: create it, or write create = true;"),
-    ("CREATE TABLE orders (id int)", 'mode = "upsert"; key = "id";', 1, "no unique or exclusion constraint matching the ON CONFLICT"),
+    ("", "", 1, "has no table orders that this user may see: create it, or write create = true; that"),
+    ("CREATE TABLE orders (id int)", 'mode = "upsert"; key = "id";', 1,
+     "the table orders has no primary key or unique index of just (id), by which mode = \"upsert\" knows a row: "
+     "CREATE UNIQUE INDEX ON orders (id), or name other columns in `key`; that"),
+    ("CREATE TABLE orders (id int, b int, n int, UNIQUE (id, b), PRIMARY KEY (n)); CREATE UNIQUE INDEX ON orders (id) WHERE b > 0",
+     'mode = "upsert"; key = "id";', 1, "name other columns in `key`; it has one of (n), (b, id)"),
     ("CREATE TABLE orders (id int)", 'mode = "delete"; key = "nr";', 1, "the table orders has no column `nr`: see `key`"),
     ("", 'mode = "delete";', 78, 'write key = [ "id" ];'),
     ("", 'key = "id";', 78, "`key` is for mode = \"upsert\" or \"delete\""),
     ("", 'connection = "host=a b";', 78, "`connection` is not understood: missing \"=\" after \"b\""),
     ("", 'connection = "host=/nowhere";', 1, "cannot connect to PostgreSQL: connection to server on socket \"/nowhere/"),
-    ("", 'connection = "host=%s user=nobody dbname=x";', 1, 'cannot connect to PostgreSQL: role "nobody" does not exist'),
+    ("", 'connection = "host=%s user=nobody dbname=x";', 1, 'cannot connect to PostgreSQL: role "nobody" does not exist: see `connection`'),
 ])
 def test_what_cannot_work_is_said(place, server, prepare, options, status, reason):
     server.psql(prepare + ";")
@@ -195,6 +199,56 @@ def test_what_cannot_work_is_said(place, server, prepare, options, status, reaso
         config = config.replace(f'connection = "{server.connection}";', "")
     _, err = place.run(config.replace("mode =", "restart = 0; mode =") if status == 1 else config, status=status)
     assert reason in err
+
+
+@pytest.mark.parametrize("prepare, key", [
+    ("CREATE TABLE orders (id int, b int, UNIQUE (b, id))", '[ "id", "b" ]'),
+    ("CREATE TABLE orders (id int, b int) PARTITION BY LIST (b); CREATE TABLE one PARTITION OF orders DEFAULT; CREATE UNIQUE INDEX ON orders (id, b)", '[ "id", "b" ]'),
+    ("CREATE TABLE stored (id int PRIMARY KEY, b int); CREATE VIEW orders AS SELECT * FROM stored", '"id"'),
+    ('CREATE TABLE orders ("id" int, b int, "odd, name" int, UNIQUE ("odd, name"))', '"odd, name"')])
+def test_what_upsert_knows_a_row_by(place, server, prepare, key):
+    """Columns in any order, of a table in parts, or of what stands behind a view."""
+    server.psql(prepare + ";")
+    feed(place, [{"id": 1, "b": 2, "odd, name": 3}, {"id": 1, "b": 2, "odd, name": 3}])
+    place.run(pipeline(server, f'mode = "upsert"; extra = "ignore"; key = {key};'))
+    assert server.ask("SELECT id, b FROM orders") == [[1, 2]]
+
+
+def test_who_may_not_is_told_what_is_needed(place, server):
+    """The table of committed names, which must be made, or may not be read; a password that is wrong, or not there."""
+    server.psql("CREATE ROLE weak LOGIN PASSWORD 'right'; GRANT USAGE ON SCHEMA public TO weak;"
+                "CREATE TABLE orders (id int); GRANT ALL ON orders TO weak;")
+    feed(place, [{"id": 1}])
+    config = pipeline(server, "restart = 0;").replace("user=test", "user=weak")
+    _, err = place.run(config, status=1)
+    assert "user weak may not use the table sluice_committed" in err
+    assert "create it for this user, as its page says, or GRANT CREATE ON SCHEMA public TO weak" in err
+    place.run('name = "before";' + pipeline(server, ""))
+    _, err = place.run(config, status=1)
+    assert ": GRANT SELECT, INSERT, UPDATE, DELETE ON sluice_committed TO weak" in err
+    server.psql("GRANT SELECT, INSERT, UPDATE, DELETE ON sluice_committed TO weak")
+    place.run(config)
+    assert server.ask("SELECT id FROM orders") == [[1], [1]]
+
+
+def test_a_password(place, own_server):
+    own_server.psql("CREATE ROLE guarded LOGIN PASSWORD 'right'; CREATE TABLE orders (id int); GRANT ALL ON SCHEMA public TO guarded; GRANT ALL ON orders TO guarded;")
+    rules = own_server.data / "pg_hba.conf"
+    rules.write_text("local all guarded scram-sha-256\n" + rules.read_text())
+    own_server.psql("SELECT pg_reload_conf()")
+    feed(place, [{"id": 1}])
+    config = pipeline(own_server, "restart = 0;")
+
+    def refused(user):
+        code, _, err = place.sluice("run", "--from-start", str(place.write("p.conf", config.replace("user=test", user))))
+        return code == 1 and err
+
+    err = wait_for(lambda: refused("user=guarded"), what="the new rules")
+    assert "no password supplied; write password=${credential:NAME} into `connection`, or a line into ~/.pgpass" in err
+    err = refused("user=guarded password=wrong")
+    assert 'password authentication failed for user "guarded": see `connection`' in err and "sandbox" not in err
+    assert place.sluice("run", "--from-start", str(place.write("p.conf", config.replace("user=test", "user=guarded password=right"))))[0] == 0
+    assert own_server.ask("SELECT id FROM orders") == [[1]]
 
 
 def check(server, records):
