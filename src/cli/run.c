@@ -3,6 +3,7 @@
 #include "cli/run.h"
 
 #include <errno.h>
+#include <stdlib.h>
 
 #include "cli/show.h"
 #include "supervisor/journal.h"
@@ -73,8 +74,10 @@ static int begin(struct foreground *foreground, const struct plan *plan, bool is
 {
 	show_init(&foreground->show, is_quiet);
 	notify_init(&foreground->notify);
-	if (!log_is_journal())
-		return 0;
+	if (!log_is_journal()) {
+		foreground->show.repeats = calloc(1, sizeof(*foreground->show.repeats));
+		return foreground->show.repeats ? 0 : -ENOMEM;
+	}
 	if (journal_open(&foreground->journal, "sluice") < 0)
 		return -ENOMEM;
 	journal_name(&foreground->journal, plan->graph->name);
@@ -87,6 +90,7 @@ static void end(struct foreground *foreground)
 	if (foreground->show.journal)
 		journal_close(&foreground->journal);
 	notify_fini(&foreground->notify);
+	free(foreground->show.repeats);
 }
 
 int run_plan(struct plan *plan, struct supervisor_start start, struct cli_options *options)

@@ -43,21 +43,43 @@ static void erase(struct show *show)
 	show->drawn = 0;
 }
 
-void show_line(void *user, const struct log_line *line)
+static void print_line(struct show *show, const struct log_line *line)
 {
-	struct show *show = user;
 	const char *mark = line->level <= LOG_LEVEL_ERROR ? "error: " : "";
 	char whose[128];
 
-	if (show->journal) {
-		journal_line(show->journal, line);
-		return;
-	}
 	if (show->is_quiet && line->level > LOG_LEVEL_WARNING)
 		return;
 	erase(show);
 	(void)fprintf(stderr, "sluice: %s%s%s\n", log_whose(line, whose, sizeof(whose)), mark,
 		line->text);
+}
+
+/* A hundred thousand records that are wrong in one way are no reason for as many lines. */
+static void say_more(struct show *show, bool is_end)
+{
+	struct log_line line;
+	uint32_t count;
+
+	while (show->repeats && repeats_due(show->repeats, clock_now(), is_end, &line, &count)) {
+		char text[128];
+
+		(void)snprintf(text, sizeof(text), "%u more records were refused for such a reason",
+			count);
+		line.text = text;
+		print_line(show, &line);
+	}
+}
+
+void show_line(void *user, const struct log_line *line)
+{
+	struct show *show = user;
+
+	if (show->journal)
+		journal_line(show->journal, line);
+	else if (!show->repeats || line->event != LOG_EVENT_REFUSED ||
+		 repeats_take(show->repeats, line, clock_now()))
+		print_line(show, line);
 }
 
 static void say(struct show *show, enum log_event event, int level, const char *text)
@@ -201,6 +223,7 @@ void show_tick(void *user, const struct supervisor *supervisor)
 
 	if (show->journal)
 		return;
+	say_more(show, false);
 	sample(show, supervisor, now);
 	if (show->is_quiet)
 		return;
@@ -291,6 +314,7 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 	uint64_t dead = result->given_up;
 	char elapsed[32], count[32], text[200];
 
+	say_more(show, true);
 	erase(show);
 	if (result->end == SUPERVISOR_FAILED) {
 		say(show, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, result->reason);

@@ -7,12 +7,14 @@
 #define CLI_SHOW_H
 
 #include "supervisor/journal.h"
+#include "supervisor/repeats.h"
 #include "supervisor/supervisor.h"
 
 #define SHOW_STAGES_MAX 256
 
 struct show {
 	struct journal *journal; /* that lines go to; NULL: to stderr */
+	struct repeats *repeats; /* of records that are refused, on stderr; NULL: all are shown */
 	bool is_terminal;
 	bool is_quiet;
 	unsigned drawn; /* lines of the block on screen */

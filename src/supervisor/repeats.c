@@ -23,10 +23,26 @@ static const char *skip_quoted(const char *at)
 	return end ? end : at;
 }
 
-/* Up to the record, if it ends with one. */
-static void mix_text(uint64_t *key, const char *text)
+/* "t.csv:5: refused: expected 2 fields, found 1: the line": where the reason ends; names in quotes may stand before it. */
+static const char *reason_end(const char *text)
 {
-	for (const char *at = text; *at && *at != '{' && *at != '['; at++) {
+	static const char mark[] = "refused: ";
+	const char *at = strstr(text, mark);
+	const char *end;
+
+	if (!at)
+		return text + strlen(text);
+	for (at += sizeof(mark) - 1; *at == '"' || *at == '`';
+		at += strncmp(at, ": ", 2) == 0 ? 2 : 0)
+		at = skip_quoted(at) + 1;
+	end = strstr(at, ": ");
+	return end ? end : at + strlen(at);
+}
+
+/* Up to the record, if it ends with one. */
+static void mix_text(uint64_t *key, const char *text, const char *end)
+{
+	for (const char *at = text; at < end && *at != '{' && *at != '['; at++) {
 		if (*at == '"' || *at == '`')
 			at = skip_quoted(at);
 		if (!isdigit((unsigned char)*at) || at == text || !isdigit((unsigned char)at[-1]))
@@ -43,7 +59,9 @@ static uint64_t key_of(const struct log_line *line)
 	for (const char *at = line->stage ? line->stage : ""; *at; at++)
 		mix(&key, (unsigned char)*at);
 	mix(&key, '.');
-	mix_text(&key, line->text);
+	mix_text(&key, line->text,
+		line->event == LOG_EVENT_REFUSED ? reason_end(line->text)
+						 : line->text + strlen(line->text));
 	return key ? key : 1;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Lines that are alike: the first ten within ten seconds are shown, the others counted, and then one says how many. Alike are lines of one
- * stage, event and priority whose texts differ in numbers, in what is quoted and in the record behind them only. No I/O, no
+ * stage, event and priority whose texts differ in numbers, in what is quoted and in the record behind them only; of records that
+ * are refused the reason counts up to its first colon, for the text of a line may stand behind it. No I/O, no
  * clock. One thread.
  */
 #ifndef SUPERVISOR_REPEATS_H

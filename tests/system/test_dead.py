@@ -214,3 +214,19 @@ def test_wrong_command_lines(place, arguments, reason):
     code, _, err = place.sluice(*arguments)
     assert code == 2
     assert reason in err
+
+
+def test_many_that_are_refused_alike_are_counted(place):
+    """Ten lines of each kind, and one that says how many more; all are kept."""
+    place.write("in.csv", "id,n\n" + "".join(f"{n},{n}\n" if n % 3 else f"{n}\n" for n in range(300)))
+    _, err = place.run("""stages = {
+      read = { source = "file"; path = "in.csv"; types = "infer"; };
+      odd = { transform = "validate"; from = "read"; types = { id = "integer"; }; ranges = { id = "0..99"; }; };
+      save = { sink = "null"; from = "odd"; };
+    };""", status=3)
+    lines = [line for line in err.splitlines() if ": refused: " in line]
+    assert len([line for line in lines if line.startswith("sluice: read.0: in.csv:")]) == 10
+    assert len([line for line in lines if line.startswith('sluice: odd.0: refused: "id" is ')]) == 10
+    assert "sluice: read.0: 90 more records were refused for such a reason\n" in err
+    assert "sluice: odd.0: 124 more records were refused for such a reason\n" in err
+    assert len(letters(place)) == 100 + 134

@@ -102,6 +102,24 @@ static void test_others_are_apart(void **state)
 	assert_false(take(*state, "t", "in.csv:1: refused: no `f`: {}", START));
 }
 
+/* What a refused line was stands behind the reason. */
+static void test_lines_of_text(void **state)
+{
+	assert_int_equal(fill(*state, "t", 10, START), 10);
+	for (int i = 0; i < REPEATS_SHOWN; i++)
+		assert_true(take(
+			*state, "r", "a.csv:1: refused: expected 2 fields, found 1: x", START));
+	assert_false(
+		take(*state, "r", "a.csv:2: refused: expected 3 fields, found 4: y: z", START));
+	assert_true(take(*state, "r", "a.csv:2: refused: invalid UTF-8: y: z", START));
+	for (int i = 0; i < REPEATS_SHOWN; i++)
+		assert_true(take(*state, "v", "refused: \"day\": it is no time: {}", START));
+	assert_false(take(*state, "v", "refused: \"at\": it is no time: {}", START));
+	assert_true(take(*state, "v", "refused: \"day\": it is null: {}", START));
+	assert_true(take(*state, "v", "refused: \"", START));
+	assert_true(take(*state, "v", "refused: `open: x", START));
+}
+
 /* Nothing is left out without being counted. */
 static void test_more_kinds_than_room(void **state)
 {
@@ -127,6 +145,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_next_ten_seconds, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_the_end_says_all, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_others_are_apart, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_lines_of_text, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_more_kinds_than_room, set_up, tear_down),
 	};
 
