@@ -275,6 +275,35 @@ static const struct reading *only_column(const struct readings *all)
 	return all->items[0];
 }
 
+/* What most of the rows fit; NULL: not even half of them fit anything. */
+static const struct reading *find_nearest(const struct readings *all)
+{
+	const struct reading *nearest = NULL;
+	uint32_t most = 50;
+
+	for (uint32_t i = 0; i < all->count; i++) {
+		if (fit_of(all->items[i]) < most)
+			continue;
+		most = fit_of(all->items[i]) + 1;
+		nearest = all->items[i];
+	}
+	return nearest;
+}
+
+static void say_none_fits(const struct readings *all, char *text, size_t size)
+{
+	const struct reading *nearest = find_nearest(all);
+	int length = snprintf(text, size,
+		"under no delimiter (comma, semicolon, tab, |) its rows have one number of fields: "
+		"write `delimiter` and "
+		"`quote`, or `no_quoting = true;`");
+
+	if (nearest && length > 0 && (size_t)length < size)
+		(void)snprintf(text + length, size - (size_t)length,
+			"; nearest is delimiter = %s, under which %u of 100 rows have %u fields",
+			name_of(nearest->delimiter), fit_of(nearest), nearest->first_width);
+}
+
 static int choose(const struct readings *all, const struct reading **ret, char *text, size_t size)
 {
 	const struct reading *best = NULL, *second = NULL;
@@ -293,10 +322,7 @@ static int choose(const struct readings *all, const struct reading **ret, char *
 	*ret = best ? best : only_column(all);
 	if (*ret)
 		return 0;
-	(void)snprintf(text, size,
-		"under no delimiter (comma, semicolon, tab, |) its rows have one number of fields: "
-		"write `delimiter` and "
-		"`quote`, or `no_quoting = true;`");
+	say_none_fits(all, text, size);
 	return -EINVAL;
 }
 

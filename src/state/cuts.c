@@ -115,9 +115,10 @@ static int look_at(
 	if (cuts->header->magic == MAGIC && !what->accept_mixed &&
 		has_unsettled(cuts, cuts->size, what))
 		return err_set(err, -EUCLEAN,
-			"the last run ended in the middle, and the config has changed since: some "
-			"records would be the work of both; finish with the old config, or say "
-			"--accept-mixed, or begin anew with --from-start");
+			"the last run ended in the middle, and the config has changed since: records "
+			"that were under way may have been written as the old one says; begin anew "
+			"with --from-start, which reads all of them again, or say --accept-mixed, "
+			"or finish with the old config");
 	(void)munmap(cuts->header, cuts->size);
 	cuts->header = NULL;
 	return 0;
