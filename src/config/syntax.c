@@ -253,7 +253,8 @@ static void fail_name(struct parser *p, char closer, unsigned opened)
 	else if (t->kind == LEX_STRING)
 		fail(p, t->line,
 			"%s stands where the name of a setting must: names stand without quotes "
-			"(pairs of any names are a list: rename = ( [ \"Order ID\", \"id\" ] ); the "
+			"(pairs of any names are a list: rename = ( [ \"Order ID\", \"id\" ] ); "
+			"the "
 			"record of a test is JSON then: feed = \"{ \\\"Order ID\\\": 7 }\";)",
 			show(p, t));
 	else if (t->kind == LEX_NUMBER)

@@ -115,7 +115,8 @@ static int look_at(
 	if (cuts->header->magic == MAGIC && !what->accept_mixed &&
 		has_unsettled(cuts, cuts->size, what))
 		return err_set(err, -EUCLEAN,
-			"the last run ended in the middle, and the config has changed since: records "
+			"the last run ended in the middle, and the config has changed since: "
+			"records "
 			"that were under way may have been written as the old one says; begin anew "
 			"with --from-start, which reads all of them again, or say --accept-mixed, "
 			"or finish with the old config");

@@ -4,13 +4,14 @@ import fcntl
 import json
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
 
 import pytest
 
-from conftest import BUILD, wait_for
+from conftest import BUILD, ROOT, wait_for
 
 PIPELINE = """stages = {
   read = { source = "file"; path = "in.ndjson"; };
@@ -213,3 +214,22 @@ def test_a_failing_pipeline(place):
       save = { sink = "null"; from = "read"; };
     };""")
     assert "the pipeline failed" in peek(place, status=1)
+
+
+def test_what_the_document_shows(place):
+    """doc/trying-a-pipeline.md: its files, and what peek says of them."""
+    text = (ROOT / "doc/trying-a-pipeline.md").read_text()
+    shown = 0
+    for block in re.findall(r"(?:^    .*\n|^\n(?=    ))+", text, re.M):
+        lines = [line.removeprefix("    ").rstrip() for line in block.strip("\n").splitlines()]
+        for at, line in enumerate(lines):
+            end = next((n for n in range(at + 1, len(lines)) if lines[n].startswith("$ ")), len(lines))
+            body = "\n".join(lines[at + 1:end]).strip("\n") + "\n"
+            if line.startswith("$ cat "):
+                place.write(line.removeprefix("$ cat "), body)
+            elif line.startswith("$ sluice peek "):
+                code, out, err = place.sluice(*line.split()[2:])
+                assert code == 0, err
+                assert [row.rstrip() for row in out.splitlines()] == body.splitlines()
+                shown += 1
+    assert shown == 3
