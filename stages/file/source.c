@@ -108,7 +108,9 @@ static int check_file(struct sl_context *ctx, struct shared *o, const char *path
 	if (o->follow)
 		return 0;
 	if (access(path, R_OK) < 0)
-		return sl_error(ctx, -errno, "%s: %s", path, strerrordesc_np(errno));
+		return sl_error(ctx, -errno,
+			"%s: %s: let user %u read it, as setfacl -m u:%u:r does", path,
+			strerrordesc_np(errno), geteuid(), geteuid());
 	if (S_ISREG(st.st_mode))
 		o->total += (uint64_t)st.st_size;
 	return 0;

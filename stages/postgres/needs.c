@@ -53,7 +53,7 @@ int needs_ledger(struct sl_context *ctx, PGconn *conn)
 /* $1: the table, $2: the columns of the key, with a byte 1 between them. A view has no index of its own. The second column: what there is instead. */
 static const char unique[] =
 	"WITH wanted AS (SELECT array_agg(name ORDER BY name COLLATE \"C\") AS key"
-	" FROM unnest(string_to_array($2, chr(1))) AS name),"
+	" FROM (SELECT DISTINCT unnest(string_to_array($2, chr(1))) AS name) AS names),"
 	" there AS (SELECT ARRAY(SELECT a.attname::text FROM pg_attribute AS a"
 	" WHERE a.attrelid = i.indrelid AND a.attnum = ANY ((i.indkey::int2[])[0:i.indnkeyatts - "
 	"1])"

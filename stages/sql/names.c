@@ -219,7 +219,7 @@ void names_hint(const char *message, const char *text, size_t at, char *hint, si
 {
 	const char *token = text + at, *end = word_end(token), *behind = skip_space(end);
 	const char *begin = plain_before(text, token);
-	bool is_keyword = end > token && !is_plain(token, end);
+	bool is_keyword = end > token && sqlite3_keyword_check(token, (int)(end - token));
 
 	*hint = '\0';
 	if (!strstr(message, "syntax error") || (at == 0 && !is_keyword))

@@ -50,15 +50,25 @@ static bool is_out_of_space(const struct worker *w, int code)
 	return code == SQLITE_IOERR && sqlite3_system_errno(w->db) == ENOSPC;
 }
 
+/* SQLite's own words name an ON CONFLICT that nobody wrote here. */
+static const char *remedy_of(const char *message)
+{
+	return strstr(message, "ON CONFLICT clause does not match")
+		       ? ": mode = \"upsert\" knows a row by `key`, so make a unique index of just "
+			 "those columns, or name others"
+		       : "";
+}
+
 static int failed(struct sl_context *ctx, const struct shared *o, const struct worker *w)
 {
 	int code = w->db ? sqlite3_errcode(w->db) : SQLITE_NOMEM;
+	const char *message = w->db ? sqlite3_errmsg(w->db) : "out of memory";
 
 	return sl_error(ctx,
 		code == SQLITE_FULL || is_out_of_space(w, code) ? -ENOSPC
 		: code == SQLITE_NOMEM                          ? -ENOMEM
 								: -EIO,
-		"%s: %s", o->path, w->db ? sqlite3_errmsg(w->db) : "out of memory");
+		"%s: %s%s", o->path, message, remedy_of(message));
 }
 
 static int run(struct sl_context *ctx, const struct shared *o, struct worker *w, const char *sql)

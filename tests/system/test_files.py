@@ -3,12 +3,15 @@
 import csv
 import gzip
 import json
+import os
+import pwd
 import random
 import signal
+import subprocess
 
 import pytest
 
-from conftest import finish, kill_some, wait_for
+from conftest import BUILD, finish, kill_some, wait_for
 
 
 def test_a_dialect_is_found_again_in_the_middle_of_a_file(place):
@@ -33,6 +36,22 @@ def test_what_cannot_be_sniffed(place):
         place.write("p.conf", f'stages = {{ a = {{ source = "file"; {more} dialect = "sniff"; }}; b = {{ sink = "null"; from = "a"; }}; }};')
         code, _, err = place.sluice("check", "p.conf")
         assert code == 78 and reason in err, err
+
+
+def test_a_file_that_may_not_be_read(place):
+    """Who may not is named, and how it may. Root may read everything, so that one is somebody else here."""
+    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    place.write("in.csv", "id\n1\n").chmod(0)
+    place.write("p.conf", """stages = { read = { source = "file"; path = "in.csv"; }; save = { sink = "null"; from = "read"; }; };""")
+    more = {}
+    if os.geteuid() == 0:
+        more = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+        if subprocess.run([BUILD / "sluice-stage", "--version"], capture_output=True, check=False, **more).returncode != 0:
+            pytest.skip("nobody may not run what was built here")
+        os.chown(place.path, user.pw_uid, user.pw_gid)
+    code, _, err = place.sluice("run", "p.conf", **more)
+    assert code == 1
+    assert f"in.csv: Permission denied: let user {user.pw_uid} read it, as setfacl -m u:{user.pw_uid}:r does" in err
 
 
 # --- many files ---------------------------------------------------------------------------------------
