@@ -4,6 +4,7 @@ SUPERVISOR_LIBS = libsupervisor.a libgraph.a libvalue.a libbase.a $(SYSTEMD_LIBS
 bin_PROGRAMS += sluice
 sluice_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS) $(JANSSON_CFLAGS) $(LIBCURL_CFLAGS)
 sluice_SOURCES = \
+	src/cli/again.c src/cli/again.h \
 	src/cli/advice.c src/cli/advice.h \
 	src/cli/advise.c \
 	src/cli/apart.c src/cli/apart.h \
@@ -31,6 +32,6 @@ sluice_LDADD = libtask.a $(SUPERVISOR_LIBS)
 
 sbin_PROGRAMS += sluiced
 sluiced_CFLAGS = $(AM_CFLAGS) $(SYSTEMD_CFLAGS)
-sluiced_SOURCES = src/cli/sluiced.c src/cli/set.c src/cli/set.h
+sluiced_SOURCES = src/cli/again.c src/cli/again.h src/cli/sluiced.c src/cli/set.c src/cli/set.h
 sluiced_LDFLAGS = $(AM_LDFLAGS) $(FAULT_WRAPS)
 sluiced_LDADD = $(SUPERVISOR_LIBS)

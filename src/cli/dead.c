@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/units.h"
+#include "cli/again.h"
 #include "cli/replay.h"
 #include "cli/run.h"
 #include "supervisor/plan.h"
@@ -133,8 +134,12 @@ static int replay(struct plan *plan, struct cli_options *options)
 	if (resume_is_unsettled(plan)) {
 		(void)fprintf(stderr,
 			"sluice dead: the last run of %s ended in the middle: let it come to its "
-			"end first, with `sluice run %s`\n",
-			plan->graph->name, plan->graph->file);
+			"end first, with `",
+			plan->graph->name);
+		again_print(stderr, "run",
+			&(struct again){ options->file, options->sets.items, options->state,
+				options->runtime });
+		(void)fputs("`\n", stderr);
 		return CLI_FAILED;
 	}
 	if (!count_letters(plan, options, &last, &count))

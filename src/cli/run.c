@@ -121,7 +121,10 @@ int run_plan(struct plan *plan, struct supervisor_start start, struct cli_option
 		return CLI_FAILED;
 	}
 	supervisor_result(supervisor, &result);
-	show_end(&foreground.show, supervisor, &result);
+	show_end(&foreground.show, supervisor, &result,
+		&(struct again){ options->file, options->sets.items,
+			foreground.show.journal ? plan->state : options->state,
+			foreground.show.journal ? NULL : options->runtime });
 	end(&foreground);
 	options->was_stopped = result.is_stopped;
 	supervisor_free(supervisor);

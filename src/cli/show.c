@@ -307,8 +307,37 @@ static void print_dropped(const struct graph *graph, const uint64_t *tally)
 					tally[tally_dead(graph, i)], count, sizeof(count)));
 }
 
+/* What to do next. */
+static void print_commands(const struct supervisor_result *result, const struct again *again)
+{
+	if (result->is_stopped) {
+		(void)fputc('`', stderr);
+		again_print(stderr, "run", again);
+		(void)fputs("` goes on from here\n", stderr);
+	}
+	if (result->letters > 0) {
+		struct again dead = *again;
+
+		dead.runtime = NULL;
+		(void)fputs("what was given up is kept: ", stderr);
+		again_print(stderr, "dead list", &dead);
+		(void)fputc('\n', stderr);
+	}
+}
+
+static void say_to_journal(struct show *show, const struct supervisor_result *result,
+	const char *text, const struct again *again)
+{
+	char whole[AGAIN_TEXT_MAX], before[256];
+
+	(void)snprintf(before, sizeof(before), "%s, kept: ", text);
+	again_text(whole, before, "dead list", again);
+	say(show, LOG_EVENT_ENDED, result->given_up > 0 ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO,
+		result->letters > 0 ? whole : text);
+}
+
 void show_end(struct show *show, const struct supervisor *supervisor,
-	const struct supervisor_result *result)
+	const struct supervisor_result *result, const struct again *again)
 {
 	const struct graph *graph = supervisor_graph(supervisor);
 	uint64_t dead = result->given_up;
@@ -328,15 +357,11 @@ void show_end(struct show *show, const struct supervisor *supervisor,
 		result->is_stopped ? "stopped" : "done", elapsed,
 		dead ? "accounted for; given up: " : "accounted for", dead ? count : "");
 	if (show->journal) {
-		say(show, LOG_EVENT_ENDED, dead ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, text);
+		say_to_journal(show, result, text, again);
 		return;
 	}
 	print_table(supervisor, result->tally);
 	print_dropped(graph, result->tally);
 	(void)fprintf(stderr, "%s\n", text);
-	if (result->is_stopped)
-		(void)fprintf(stderr, "`sluice run %s` goes on from here\n", graph->file);
-	if (result->letters > 0)
-		(void)fprintf(
-			stderr, "what was given up is kept: sluice dead list %s\n", graph->file);
+	print_commands(result, again);
 }

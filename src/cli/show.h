@@ -6,6 +6,7 @@
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
 
+#include "cli/again.h"
 #include "supervisor/journal.h"
 #include "supervisor/repeats.h"
 #include "supervisor/supervisor.h"
@@ -30,8 +31,8 @@ void show_init(struct show *show, bool is_quiet);
 void show_line(void *user, const struct log_line *line);
 void show_stopping(void *user);
 void show_tick(void *user, const struct supervisor *supervisor);
-/* The closing table and line. */
+/* The closing table and line, and how to go on: by commands as `again` says. */
 void show_end(struct show *show, const struct supervisor *supervisor,
-	const struct supervisor_result *result);
+	const struct supervisor_result *result, const struct again *again);
 
 #endif

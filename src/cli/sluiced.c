@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cli/again.h"
 #include "cli/cli.h"
 #include "supervisor/journal.h"
 #include "supervisor/notify.h"
@@ -81,15 +82,20 @@ static void on_tick(void *user, const struct supervisor *supervisor)
 }
 
 /* The last words. */
-static void say_end(struct service *service, const struct supervisor_result *result)
+static void say_end(
+	struct service *service, const struct supervisor_result *result, const struct again *again)
 {
+	char text[AGAIN_TEXT_MAX];
+
+	again_text(text,
+		"everything that was read is settled; what was given up is kept: ", "dead list",
+		again);
 	journal_flush(&service->journal);
 	if (result->end == SUPERVISOR_FAILED)
 		say(service, LOG_EVENT_FAILED, LOG_LEVEL_ERROR, result->reason);
 	else if (result->end == SUPERVISOR_DEAD)
 		say(service, LOG_EVENT_ENDED, LOG_LEVEL_WARNING,
-			result->letters > 0 ? "everything that was read is settled; records were "
-					      "given up: see `sluice dead list`"
+			result->letters > 0 ? text
 					    : "everything that was read is settled; records were "
 					      "given up, and none of them is kept");
 	else
@@ -97,7 +103,8 @@ static void say_end(struct service *service, const struct supervisor_result *res
 			"everything that was read is settled");
 }
 
-static int serve(struct service *service, struct plan *plan, struct supervisor_start start)
+static int serve(struct service *service, struct plan *plan, struct supervisor_start start,
+	const struct cli_options *o)
 {
 	const struct supervisor_view view = {
 		.line = on_line,
@@ -120,7 +127,8 @@ static int serve(struct service *service, struct plan *plan, struct supervisor_s
 		return CLI_FAILED;
 	}
 	supervisor_result(supervisor, &result);
-	say_end(service, &result);
+	/* Who reads that has not the environment of this process. */
+	say_end(service, &result, &(struct again){ o->file, o->sets.items, plan->state, NULL });
 	supervisor_free(supervisor);
 	return (int)result.end;
 }
@@ -217,7 +225,7 @@ static int run(struct service *service, const struct cli_options *o)
 		return plan_is_wrong(r) ? CLI_CONFIG : CLI_FAILED;
 	}
 	journal_name(&service->journal, plan.graph->name);
-	r = serve(service, &plan, start);
+	r = serve(service, &plan, start, o);
 	journal_close(&service->journal);
 	plan_fini(&plan);
 	return r;

@@ -9,6 +9,7 @@
 #include "base/cleanup.h"
 #include "base/clock.h"
 #include "base/units.h"
+#include "cli/again.h"
 #include "cli/client.h"
 
 #define LEAVES_WITHIN 10000 /* ms, from its last answer to the end of its process */
@@ -54,10 +55,29 @@ static void wait_for_process(int fd)
 		(void)poll(&process, 1, LEAVES_WITHIN);
 }
 
+/* A service keeps its letters elsewhere than who asks would look for them, and has parameters that he has not. */
+static void print_letters(const struct client *client, const json_t *end)
+{
+	const char *state = reply_text(end, "state_folder");
+	const char *sets[SETS_MAX + 1] = { NULL };
+	char usual[PATH_MAX];
+	const json_t *parameters = json_object_get(end, "parameters");
+
+	for (size_t i = 0; i < json_array_size(parameters) && i < SETS_MAX; i++)
+		sets[i] = json_string_value(json_array_get(parameters, i));
+	if (plan_find_state(client->place.name, NULL, usual) == 0 && strcmp(usual, state) == 0)
+		state = NULL;
+	(void)printf("what was given up is kept: ");
+	again_print(
+		stdout, "dead list", &(struct again){ client->options.file, sets, state, NULL });
+	(void)putchar('\n');
+}
+
 static void print_end(const struct client *client, const json_t *end)
 {
 	const char *reason = reply_text(end, "reason");
 	const char *how = reply_text(end, "end");
+	bool is_kept = reply_number(end, "dead_letters") > 0;
 	char elapsed[32], count[32];
 
 	(void)units_print_count(reply_number(end, "given_up"), count, sizeof(count));
@@ -67,13 +87,12 @@ static void print_end(const struct client *client, const json_t *end)
 	if (strcmp(how, "settled") == 0)
 		(void)printf("settled: every record that was read is accounted for");
 	else if (strcmp(how, "dead_letters") == 0)
-		(void)printf(reply_number(end, "dead_letters") > 0
-				     ? "settled; given up: %s, kept: sluice dead list %s"
-				     : "settled; given up, and not kept: %s",
-			count, client->options.file);
+		(void)printf("settled; given up%s: %s", is_kept ? "" : ", and not kept", count);
 	else
 		(void)printf("%s", reason[0] ? reason : how);
 	(void)printf("; it ran for %s\n", elapsed);
+	if (is_kept)
+		print_letters(client, end);
 }
 
 static int ask_to_end(const struct client *client, const char *route, int *ret_status)

@@ -164,20 +164,19 @@ static int from_environment(char *path, const char *variable, const char *middle
 	return compose(path, first, middle, name) < 0 ? -ENAMETOOLONG : 1;
 }
 
-static int find_state(struct plan *plan, const char *option)
+int plan_find_state(const char *name, const char *option, char *ret_path)
 {
 	int r;
 
 	if (option)
-		return compose(plan->state, option, "", "");
-	r = from_environment(plan->state, "STATE_DIRECTORY", "", "");
+		return compose(ret_path, option, "", "");
+	r = from_environment(ret_path, "STATE_DIRECTORY", "", "");
 	if (r == 0)
-		r = from_environment(plan->state, "XDG_STATE_HOME", "/sluice/", plan->graph->name);
+		r = from_environment(ret_path, "XDG_STATE_HOME", "/sluice/", name);
 	if (r == 0)
-		r = from_environment(
-			plan->state, "HOME", "/.local/state/sluice/", plan->graph->name);
+		r = from_environment(ret_path, "HOME", "/.local/state/sluice/", name);
 	if (r == 0)
-		r = compose(plan->state, "/var/lib/sluice/", "", plan->graph->name);
+		r = compose(ret_path, "/var/lib/sluice/", "", name);
 	return r < 0 ? r : 0;
 }
 
@@ -324,7 +323,7 @@ static int make(
 		r = hide_secrets(plan.graph, err);
 	if (r < 0)
 		return r;
-	if (find_state(&plan, state) < 0 ||
+	if (plan_find_state(plan.graph->name, state, plan.state) < 0 ||
 		find_runtime(plan.runtime, plan.graph->name, question->runtime) < 0)
 		r = err_set(
 			err, -ENAMETOOLONG, "the path of the state or runtime folder is too long");

@@ -57,6 +57,12 @@ struct plan_place {
 int plan_find(const char *file, const char *const *parameters, const char *runtime,
 	struct plan_place *ret_place, struct err *err);
 
+/*
+ * The state folder of a pipeline of that name, into PATH_MAX bytes: `option`, what the command line says, or where it is without (NULL).
+ * 0 or -ENAMETOOLONG.
+ */
+int plan_find_state(const char *name, const char *option, char *ret_path);
+
 /* The path of sluice-stage: beside this program, else where it was installed. */
 const char *plan_stage_program(void);
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* See control_room.h; the routes, and what each answers. doc/control.md tells users of them. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -160,6 +161,23 @@ static enum MHD_Result answer_stop(struct request *request)
 	return answer_end(request);
 }
 
+/* Also for who stands in another folder than the supervisor. */
+static json_t *tell_folder(const char *path)
+{
+	char whole[PATH_MAX];
+
+	return status_text(realpath(path, whole) ? whole : path);
+}
+
+static json_t *tell_parameters(const char *const *parameters)
+{
+	json_t *list = json_array();
+
+	for (; parameters && *parameters; parameters++)
+		(void)json_array_append_new(list, status_text(*parameters));
+	return list;
+}
+
 json_t *routes_tell_end(const struct control *control, const struct supervisor_result *result)
 {
 	static const char *const ends[] = {
@@ -167,17 +185,20 @@ json_t *routes_tell_end(const struct control *control, const struct supervisor_r
 		[SUPERVISOR_FAILED] = "failed",
 		[SUPERVISOR_DEAD] = "dead_letters",
 	};
+	const struct plan *plan = supervisor_plan(control->supervisor);
 
 	if (!result)
 		return json_pack("{s:s, s:s, s:i, s:s}", "pipeline",
 			supervisor_graph(control->supervisor)->name, "end", ends[SUPERVISOR_FAILED],
 			"status", SUPERVISOR_FAILED, "reason", "the supervisor failed");
-	return json_pack("{s:s, s:s, s:i, s:b, s:f, s:I, s:I, s:o}", "pipeline",
+	return json_pack("{s:s, s:s, s:i, s:b, s:f, s:I, s:I, s:o, s:o, s:o}", "pipeline",
 		supervisor_graph(control->supervisor)->name, "end", ends[result->end], "status",
 		(int)result->end, "stopped", result->is_stopped, "elapsed_seconds",
 		status_seconds(result->elapsed_ns), "given_up", (json_int_t)result->given_up,
 		"dead_letters", (json_int_t)result->letters, "reason",
-		status_text(result->end == SUPERVISOR_FAILED ? result->reason : NULL));
+		status_text(result->end == SUPERVISOR_FAILED ? result->reason : NULL),
+		"state_folder", tell_folder(plan->state), "parameters",
+		tell_parameters(plan->parameters));
 }
 
 /* --- reload ---------------------------------------------------------------------------------------- */

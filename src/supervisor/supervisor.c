@@ -501,6 +501,11 @@ const struct graph *supervisor_graph(const struct supervisor *supervisor)
 	return supervisor->plan->graph;
 }
 
+const struct plan *supervisor_plan(const struct supervisor *supervisor)
+{
+	return supervisor->plan;
+}
+
 uint32_t supervisor_child_count(const struct supervisor *supervisor)
 {
 	return supervisor->child_count;

@@ -110,6 +110,7 @@ bool supervisor_is_on_disk(const struct supervisor *supervisor);
 bool supervisor_ask_tally(struct supervisor *supervisor, uint32_t i);
 
 const struct graph *supervisor_graph(const struct supervisor *supervisor);
+const struct plan *supervisor_plan(const struct supervisor *supervisor);
 uint32_t supervisor_child_count(const struct supervisor *supervisor);
 struct supervisor_child supervisor_child(const struct supervisor *supervisor, uint32_t i);
 /* What it uses of memory, threads and processor, read now. */

@@ -246,7 +246,7 @@ stages = { read = { source = "sequence"; };
            save = { sink = "null"; from = "slow"; }; };""")
     wait_for(lambda: stage_of(status(place), "work")["records_dead"] == 1, what="a dead letter")
     code, out, _ = place.sluice("drain", "p.conf")
-    assert code == 3 and "settled; given up: 1, kept: sluice dead list p.conf" in out
+    assert code == 3 and "settled; given up: 1; it ran for" in out and "\nwhat was given up is kept: sluice dead list p.conf\n" in out
     assert finish(process)[0] == 3
 
 

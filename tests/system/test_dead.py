@@ -2,12 +2,14 @@
 """Dead letters: kept with their reason, whoever dies; shown, exported, replayed through their stage, removed."""
 import json
 import os
+import re
 import sqlite3
+import subprocess
 import time
 
 import pytest
 
-from conftest import finish, kill_some
+from conftest import BUILD, finish, kill_some, wait_for
 
 
 def feed(place, records):
@@ -51,6 +53,59 @@ def test_a_refused_record_is_kept_with_its_reason(bench):
     assert len(listed) == 3 and "as it says" in listed[2]
     shown = dead(bench, "show", "--id", str(four["id"]))
     assert f"letter {four['id']} of `work`" in shown and '"note":"Zürich"' in shown and "attempt" not in shown
+
+
+def test_what_is_printed_can_be_pasted(bench):
+    """With the folder, the parameters and the odd name that the run was given; so can what says how to go on."""
+    feed(bench, [{"id": n, "reject": n == 4} for n in range(6)])
+    bench.write("it's mine.conf", pipeline().replace('"in.ndjson"', '"${INPUT}"'))
+    (bench.path / "in.ndjson").rename(bench.path / "in `x` $y.ndjson")
+    code, _, err = bench.sluice("run", "it's mine.conf", "--state", "my state", "--runtime", f"{bench.path}/r2", "--set", "INPUT=in `x` $y.ndjson")
+    assert code == 3, err
+    [command] = re.findall("what was given up is kept: (.*)", err)
+    assert command == r"""sluice dead list 'it'\''s mine.conf' --set 'INPUT=in `x` $y.ndjson' --state 'my state'"""
+
+    said = subprocess.run(["bash", "-c", command], cwd=bench.path, env=dict(bench.env, PATH=f"{BUILD}:/usr/bin:/bin"), capture_output=True, text=True)
+    assert "as it says" in said.stdout, said
+
+
+@pytest.mark.parametrize("program", ["run", "drain", "sluiced"])
+def test_what_others_print_can_be_pasted(bench, program):
+    """The end of a stop, of a drain, and of the service, which has its folder from systemd."""
+    bench.write("p.conf", """stages = { read = { source = "sequence"; count = 2000; rate = "1000/s"; };
+      odd = { transform = "sql"; from = "read"; query = "SELECT CASE value WHEN 4 THEN json('no') ELSE value END AS value FROM input"; };
+      save = { sink = "file"; from = "odd"; path = "${OUT}"; }; };""")
+    folders = "--state", "my state", "--runtime", f"{bench.path}/r2"
+    if program == "sluiced":
+        bench.env["STATE_DIRECTORY"] = f"{bench.path}/my state"
+        process = bench.start("--config", "p.conf", "--set", "OUT=out.ndjson", "--runtime", f"{bench.path}/r2", program="sluiced")
+        del bench.env["STATE_DIRECTORY"]
+    else:
+        process = bench.start("run", "p.conf", "--set", "OUT=out.ndjson", *folders)
+    wait_for(lambda: "malformed" in bench.sluice("dead", "list", "p.conf", "--set", "OUT=out.ndjson", *folders[:2])[1], what="the letter")
+    if program == "drain":
+        code, err, _ = bench.sluice("drain", "p.conf", *folders[2:])
+        assert code == 3, err
+        assert finish(process)[0] == 3
+    else:
+        process.terminate()
+        code, _, err = finish(process)
+        assert code == 3, err
+
+    def paste(command):
+        return subprocess.run(["bash", "-c", command], cwd="/" if program != "run" else bench.path, capture_output=True, text=True,
+                              env=dict(bench.env, PATH=f"{BUILD}:/usr/bin:/bin"))
+    [command] = re.findall("kept: (.*)", err)
+    command = command.replace(" p.conf", f" {bench.path}/p.conf")
+    if program != "run":
+        assert command == f"sluice dead list {bench.path}/p.conf --set OUT=out.ndjson --state '{bench.path}/my state'"
+    said = paste(command)
+    assert "malformed JSON" in said.stdout, said
+    if program == "run":
+        [command] = re.findall("`(sluice run .*)` goes on from here", err)
+        said = paste(command)
+        assert said.returncode == 3 and "goes on with the run" in said.stderr, said
+        assert [json.loads(line) for line in open(bench.path / "out.ndjson")] == [n for n in range(2000) if n != 4]
 
 
 def test_a_malformed_line_is_a_letter_with_file_and_line(place):
@@ -188,7 +243,6 @@ def test_the_store_can_be_read_and_what_is_wrong_with_it_is_said(bench):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounting wants root")
 def test_a_full_disk_stops_it(bench):
-    import subprocess
     folder = bench.path / "full"
     folder.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", folder], capture_output=True).returncode != 0:
