@@ -359,6 +359,61 @@ def test_nothing_is_lost_while_the_server_is_down(place):
     assert records(place) == [{"id": i, "path": f"/{i}"} for i in range(50)]
 
 
+# As a process of its own, so that it can be killed: pages of 10 of 600 records, and what is asked about one.
+SERVER = """
+import http.server, json, sys, time
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        n = int(self.path[1:])
+        page = {"items": [{"id": n * 10 + i} for i in range(10)], "next": f"/{n + 1}" if n < 59 else None, "half": n}
+        body = json.dumps(page).encode()
+        time.sleep(0.005)
+        print(n, flush=True)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+http.server.ThreadingHTTPServer(("127.0.0.1", int(sys.argv[1])), Handler).serve_forever()
+"""
+
+
+def killed_again_and_again(place, config, times):
+    """Runs the pipeline of a server that dies so often in the middle; what sluice said."""
+    port = free_port()
+    place.write("server.py", SERVER)
+    place.write("p.conf", config.replace("PORT", str(port)))
+    log = place.path / "log"
+    log.write_text("")
+    process = place.start("run", "p.conf")
+    for n in range(times + 1):
+        server = subprocess.Popen(["/usr/bin/python3", "server.py", str(port)], cwd=place.path, stdout=open(log, "a"))
+        try:
+            if n < times:
+                wait_for(lambda least=(n + 1) * 15: len(log.read_text().splitlines()) >= least, what="requests")
+            else:
+                code, _, err = finish(process)
+        finally:
+            server.kill()
+            server.wait()
+    assert code == 0 and "leak" not in err, err
+    return err
+
+
+@pytest.mark.parametrize("more", ["", "coroutines = 4;"])
+def test_nothing_is_lost_when_the_server_is_killed_in_the_middle(place, more):
+    place.write("in.ndjson", "".join(f'{{"id": {i}}}\n' for i in range(60)))
+    killed_again_and_again(place, TRANSFORM.replace('backoff = "10ms"; ', "") %
+                           f'url = "http://127.0.0.1:PORT/{{id}}"; pick = "/half"; merge = "field"; into = "n"; retries = 100000; backoff = "20ms"; {more}', 2)
+    assert records(place) == [{"id": i, "n": i} for i in range(60)]
+
+
 def test_connection_that_breaks_is_tried_again(place):
     port_listener = socket.create_server(("127.0.0.1", 0))
     port = port_listener.getsockname()[1]
@@ -631,6 +686,13 @@ def test_source_waits_for_its_server(place):
     assert records(place) == ITEMS
     assert (out + err).count("trying until it works") == 1
     assert (out + err).count("works again") == 1
+
+
+def test_source_whose_server_is_killed_between_pages(place):
+    """It goes on with the page that it had asked for: each record once, in order."""
+    err = killed_again_and_again(place, SOURCE % ('url = "http://127.0.0.1:PORT/0"; records = "/items"; next = "cursor"; cursor = "/next"; rate = "600/s";', ""), 1)
+    assert records(place) == [{"id": i} for i in range(600)]
+    assert err.count("trying until it works") == err.count(": works again") == 1
 
 
 @pytest.mark.parametrize("what", ["outage", "interval", "answer"])
