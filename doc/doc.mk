@@ -2,7 +2,7 @@
 dist_man_MANS += doc/man/sluice.1 doc/man/sluiced.8 doc/man/sluice@.service.8
 nodist_man_MANS = sluice.conf.5
 CLEANFILES += sluice.conf.5
-EXTRA_DIST += doc/man/sluice.conf.5.in doc/architecture.md doc/writing-a-stage.md doc/control.md doc/stores.md doc/trying-a-pipeline.md doc/coming-from.md doc/sandbox.md doc/limits.md doc/decisions.md CONTRIBUTING.md
+EXTRA_DIST += CONTRIBUTING.md doc/architecture.md doc/coming-from.md doc/control.md doc/decisions.md doc/limits.md doc/man/sluice.conf.5.in doc/sandbox.md doc/stores.md doc/trying-a-pipeline.md doc/worked-examples.md doc/writing-a-stage.md
 
 sluice.conf.5: $(srcdir)/doc/man/sluice.conf.5.in sluice-stage$(EXEEXT)
 	$(AM_V_GEN)./sluice-stage$(EXEEXT) --reference --built-in >$@.options && \

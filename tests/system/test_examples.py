@@ -1,18 +1,20 @@
 # SPDX-License-Identifier: MIT
 """Every worked example of etc/pipelines, against what plain Python makes of the same input."""
 import csv
+import datetime
 import gzip
 import json
 import re
 import shutil
 import socket
+import sqlite3
 import subprocess
 
 import pytest
 
 import pg
 from conftest import ROOT, children, finish, wait_for
-from test_http import serve
+from test_http import free_port, serve
 
 EXAMPLES = ROOT / "etc/pipelines"
 
@@ -122,19 +124,79 @@ def test_bulk(place):
     assert index == {c["alpha_2"]: {"code": c["alpha_2"], "name": c["name"], "number": int(c["numeric"])} for c in countries}
 
 
-@pytest.mark.skipif(not pg.PROGRAMS, reason="no PostgreSQL server here: install postgresql")
-def test_postgres(place):
-    """Twice: the second time a row is mended."""
-    rows = [line.rstrip("\n").split("\t", 2) for line in open("/usr/share/zoneinfo/zone1970.tab") if not line.startswith("#")]
-    server = pg.Server("fsync = off")
-    try:
-        place.env["PG_CONNECTION"] = server.connection
-        run_example(place, "postgres")
-        server.psql("UPDATE zones SET countries = 'XX' WHERE zone LIKE 'Europe/%'")
-        run_example(place, "postgres")
-        assert sorted(map(tuple, server.ask("SELECT countries, position, zone FROM zones"))) == sorted(map(tuple, rows))
-    finally:
-        server.close()
+@pytest.fixture(scope="module")
+def database():
+    it = pg.Server("fsync = off")
+    yield it
+    it.close()
+
+
+@pytest.fixture
+def server(database, place):
+    """With the tables that the examples' heads speak of."""
+    database.psql("DROP SCHEMA public CASCADE; CREATE SCHEMA public; CREATE TABLE customers (id bigint PRIMARY KEY, name text);"
+                  " INSERT INTO customers VALUES (1, 'Ada'), (2, 'Grace')")
+    for name in "prices", "orders":
+        head = "\n".join(line[2:] for line in (EXAMPLES / f"{name}.conf").read_text().splitlines() if line.startswith("//"))
+        database.psql(re.search(rf"CREATE TABLE {name} \(.*?\);", head, re.S)[0])
+    place.env["PG_CONNECTION"] = database.connection
+    return database
+
+
+needs_server = pytest.mark.skipif(not pg.PROGRAMS, reason="no PostgreSQL server here: install postgresql")
+
+
+@needs_server
+def test_prices(place, server):
+    """Twice: the second list changes rows and adds some, and the suppliers' names are those of now."""
+    def run(articles, price, name):
+        place.write("suppliers.csv", "id,name,country\n" + "".join(f"{n},{name} {n},AT\n" for n in range(9)))
+        place.write("prices.csv", "article,price,supplier\n" + "".join(f"a{n},{price + n:.2f},{n % 9}\n" for n in articles))
+        run_example(place, "prices")
+        return {f"a{n}": [f"a{n}", f"{price + n:.2f}", f"{name} {n % 9}", "AT"] for n in articles}
+    expected = run(range(500), 0.5, "Smith") | run(range(250, 750), 1.25, "Smith & Co")
+    assert {row[0]: row for row in server.ask("SELECT article, price::text, supplier, country FROM prices")} == expected
+
+
+@needs_server
+def test_orders(place, server):
+    """Three pages; an order that is asked for again is changed, and what is wrong is kept with all that is wrong."""
+    orders = [{"id": n, "ordered": f"2024-02-29T12:00:{n:02}+01:00", "customer": 1 + n % 2, "amount": n / 4, "status": "new"} for n in range(30)]
+    wrong = [{"id": 77, "ordered": "yesterday", "customer": 1, "amount": -1, "status": "lost", "more": 1}, {**orders[0], "id": 78, "customer": 3}]
+
+    def answer(request):
+        page = int(request.query.get("page", 0))
+        return {"orders": (orders + wrong)[page * 16:page * 16 + 16], "next": f"/orders.json?page={page + 1}" if page < 2 else None}
+    shutil.copy(EXAMPLES / "orders.conf", place.path)
+    with serve(answer) as web:
+        place.env["ORDERS_URL"] = f"{web.url}/orders.json"
+        for status in "new", "paid":
+            for order in orders:
+                order["status"] = status
+            code, _, err = place.sluice("run", "orders.conf")
+            assert code == 3, err
+            assert server.ask("SELECT id, extract(epoch FROM ordered)::int, customer, amount::float8, status FROM orders ORDER BY id") == [
+                [o["id"], 1709204400 + o["id"], o["customer"], o["amount"], o["status"]] for o in orders]
+    letters = [json.loads(line) for line in place.sluice("dead", "export", "orders.conf")[1].splitlines()]
+    assert sorted((letter["stage"], letter["record"]["id"]) for letter in letters) == [("save", 78)] * 2 + [("valid", 77)] * 2
+    reason = next(letter["reason"] for letter in letters if letter["stage"] == "valid")
+    assert all(word in reason for word in ('"ordered" is "yesterday"', '"amount" is -1', '"status" is "lost"', '"more" is not known')), reason
+
+
+@needs_server
+def test_archive(place, server):
+    """Only what is new, by a number that grows; and nothing when nothing is."""
+    shutil.copy(EXAMPLES / "archive.conf", place.path)
+    expected = []
+    for begin, end in (0, 300), (300, 310), (310, 310):
+        server.psql(f"INSERT INTO orders (id, ordered, customer, amount, status) SELECT 1000 - n, '2024-02-29T23:30:00Z'::timestamptz + n * interval '1 h', 1, n * 0.29,"
+                    f" 'new' FROM generate_series({begin}, {end - 1}) AS n")
+        code, _, err = place.sluice("run", "--resume", "archive.conf")
+        assert code == 0 and re.search(rf"^save +{end - begin} ", err, re.M), err
+        expected += [(n + 1, 1000 - n, str(datetime.datetime(2024, 2, 29, 23, 30) + datetime.timedelta(hours=n))[:10], 1, n * 29, "new") for n in range(begin, end)]
+        with sqlite3.connect(f"file:{place.path}/archive.db?mode=ro", uri=True) as archive:
+            found = archive.execute("SELECT nr, id, day, customer, cents, status FROM orders ORDER BY nr").fetchall()
+        assert found == expected
 
 
 def test_syslog(place):
@@ -169,20 +231,38 @@ def test_syslog(place):
 
 
 def test_log_minutes(place):
+    """Over one connection each: lines, and messages behind their lengths."""
+    port = free_port()
+    place.env["LOG_ADDRESS"] = f"tcp://127.0.0.1:{port}"
+    shutil.copy(EXAMPLES / "log-minutes.conf", place.path)
+    process = place.start("run", "log-minutes.conf")
     minutes = {}
-    with open(place.path / "app.log", "w") as file:
-        for n in range(3000):
-            at, level = f"2026-03-01T12:{n // 60:02}:{n % 60:02}Z", ("info", "warning", "error")[n % 7 % 3]
-            say = minutes.setdefault((at[:16], level), [0, None])
-            say[0] += 1
-            say[1] = f"message {n % 50}"
-            # The same line may be sent twice.
-            for _ in range(1 + (n % 5 == 0)):
-                file.write(f"{at} web-{n % 3} {level} message {n % 50}\n")
-    run_example(place, "log-minutes")
-    found = [json.loads(line) for line in open(place.path / "minutes.ndjson")]
-    assert {(r["window_start"][:16], r["level"]): [r["lines"], r["last"]] for r in found} == minutes
-    assert len(found) == len(minutes)
+    lines = []
+    for n in range(3000):
+        at, app, status, ms = f"2024-03-01T12:{n // 60:02}:{n % 60:02}Z", ("shop", "api", "pay")[n % 7 % 3], (200, 404, 500)[n % 5 % 3], n % 50
+        say = minutes.setdefault((at[:16], app), [0, 0, 0])
+        minutes[at[:16], app] = [say[0] + 1, say[1] + (status == 500), max(say[2], ms)]
+        # The same line may be sent twice, and not each is about a request.
+        lines += [f"<14>1 {at} web{n % 3} {app} {n % 3} - - GET /p/{n} {status} {ms}ms"] * (1 + (n % 5 == 0))
+        if n % 10 == 0:
+            lines.append(f"<14>1 {at} web{n % 3} {app} {n % 3} - - starting worker {n}")
+    lines.append("<14>1 2024-03-01T14:00:00Z web1 end 1 - - GET / 200 1ms")
+    wait_for(lambda: children(process.pid, {"read~in"}) and not subprocess.run(["bash", "-c", f"exec 3<>/dev/tcp/127.0.0.1/{port}"], stderr=subprocess.DEVNULL).returncode)
+    half = len(lines) // 2
+    for part in "\n".join(lines[:half]) + "\n", "".join(f"{len(line)} {line}" for line in lines[half:]):
+        with socket.create_connection(("127.0.0.1", port)) as it:
+            it.sendall(part.encode())
+            it.shutdown(socket.SHUT_WR)
+            assert it.recv(1) == b""
+
+    def output():
+        file = place.path / "minutes.ndjson"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+    wait_for(lambda: len(output()) >= len(minutes), what="the minutes")
+    process.terminate()
+    assert finish(process)[0] == 0
+    assert {(r["window_start"][:16], r["app"]): [r["requests"], r["failed"], r["slowest_ms"]] for r in output()} == minutes
+    assert len(output()) == len(minutes)
 
 
 def test_every_example_has_a_test():

@@ -36,6 +36,7 @@ def test_examples(place, example):
     """Each that has a transform carries a test, and all pass."""
     shutil.copy(example, place.path)
     (place.path / "pictures").mkdir()
+    place.write("suppliers.csv", "id,name,country\n7,Screws & Co,AT\n")
     code, out, err = place.sluice("test", example.name)
     assert code == 0, out + err
     assert out.endswith(" passed, 0 failed\n")

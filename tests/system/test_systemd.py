@@ -441,20 +441,19 @@ stages = { read = { source = "http"; url = "http://127.0.0.1:8099/records.json";
 
 # --- once, and by a timer ----------------------------------------------------------------------------
 
-OUTPUTS = {"categories": ["categories.txt", "categories/Lu.csv"], "countries": ["countries.ndjson"], "log-minutes": ["minutes.ndjson"],
+OUTPUTS = {"categories": ["categories.txt", "categories/Lu.csv"], "countries": ["countries.ndjson"],
            "pictures": ["thumbnails.ndjson"], "queue-demo": ["data.json"], "sqlite": ["zones.csv"],
            "timezones": ["zones.ndjson.gz", "shared-zones.csv"], "unicode": ["digits.csv"], "zone-names": ["zones.db"]}
 # What those read that do not find it on every machine: commands that make it in the working folder.
 EXAMPLE = "sluice run --quiet /usr/local/share/doc/sluice/pipelines/{}.conf --state $(mktemp -d) --runtime $(mktemp -d)"
 UNPACK = {".gz": "zcat", ".db": "python3 -c 'import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(\"SELECT * FROM zones ORDER BY rowid\"))'"}
-INPUTS = {"log-minutes": "for n in 1 2 3 4; do echo 2026-03-01T12:0$n:00Z web-1 error disk is full; done >app.log",
-          "pictures": "mkdir -p pictures thumbnails && convert -size 320x240 gradient:red-blue pictures/a.png && convert -size 50x90 gradient:red-blue pictures/b.png",
+INPUTS = {"pictures": "mkdir -p pictures thumbnails && convert -size 320x240 gradient:red-blue pictures/a.png && convert -size 50x90 gradient:red-blue pictures/b.png",
           "sqlite": f"{EXAMPLE.format('countries')} && {EXAMPLE.format('zone-names')}",
           "zone-names": EXAMPLE.format("countries")}
 
 
 def test_every_example_runs_behind_the_walls():
-    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"bulk", "syslog", "postgres", "journal"}
+    assert {path.stem for path in (ROOT / "etc/pipelines").glob("*.conf")} == set(OUTPUTS) | {"archive", "bulk", "journal", "log-minutes", "orders", "prices", "syslog"}
 
 
 def test_syslog_behind_the_walls(box):
@@ -520,22 +519,95 @@ def postgres(box):
     box.do("systemctl stop pg; rm -rf /run/pg")
 
 
+def table_of(name):
+    """As the example's head has it."""
+    head = "".join(line[2:] for line in (ROOT / f"etc/pipelines/{name}.conf").read_text().splitlines() if line.startswith("//"))
+    return re.search(rf"CREATE TABLE {name} \(.*?\);", head)[0]
+
+
+def example(box, name, env):
+    """Installed for sluice-run@NAME, with nothing left of another test; its working folder."""
+    folder = f"/var/lib/sluice/{name}/data"
+    box.do(f"rm -rf /var/lib/sluice/{name} /etc/systemd/system/sluice-run@{name}.service.d && mkdir -p {folder} && systemctl daemon-reload")
+    box.do(f"cp /usr/local/share/doc/sluice/pipelines/{name}.conf /etc/sluice/")
+    box.write(f"/etc/sluice/{name}.env", env)
+    return folder
+
+
+def own(box, name):
+    box.do(f"chown -R sluice:sluice /var/lib/sluice/{name}")
+
+
+def allow_network(box, unit):
+    box.do(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/local/share/doc/sluice/systemd/network.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+
+
 @pytest.mark.parametrize("host, drop_in", [("/run/pg", False), ("127.0.0.1", True)])
-def test_postgres_behind_the_walls(box, postgres, host, drop_in):
+def test_prices_behind_the_walls(box, postgres, host, drop_in):
     """A Unix socket may be asked; for another one the network must be allowed."""
-    unit = "sluice-run@postgres.service"
-    box.do("cp /usr/local/share/doc/sluice/pipelines/postgres.conf /etc/sluice/ && rm -rf /var/lib/sluice/postgres")
-    box.write("/etc/sluice/postgres.env", f"PG_CONNECTION=host={host} port=5999 user=test dbname=postgres")
+    unit = "sluice-run@prices.service"
+    folder = example(box, "prices", f"PG_CONNECTION=host={host} port=5999 user=test dbname=postgres")
+    box.write(f"{folder}/suppliers.csv", "id,name,country\n7,Screws & Co,AT")
+    box.write(f"{folder}/prices.csv", "article,price,supplier\nbolt,0.12,7\nnut,0.05,7")
+    own(box, "prices")
+    postgres(table_of("prices"))
     if drop_in:
         code, out, err = box.run(f"systemctl start {unit}")
-        assert code != 0 and postgres("SELECT to_regclass('zones') IS NULL") == ["t"], out + err
-        box.do(f"mkdir -p /etc/systemd/system/{unit}.d && cp /usr/local/share/doc/sluice/systemd/network.conf /etc/systemd/system/{unit}.d/ && systemctl daemon-reload")
+        assert code != 0 and postgres("SELECT count(*) FROM prices") == ["0"], out + err
+        allow_network(box, unit)
     code, out, err = box.run(f"systemctl start {unit}")
     assert code == 0, box.messages(unit)
-    rows = [line.rstrip("\n").split("\t", 2) for line in open("/usr/share/zoneinfo/zone1970.tab") if not line.startswith("#")]
-    assert sorted(postgres("SELECT countries, position, zone FROM zones")) == sorted("\t".join(row) for row in rows)
-    postgres("DROP TABLE zones, sluice_committed")
+    assert postgres("SELECT * FROM prices ORDER BY article") == ["bolt\t0.12\tScrews & Co\tAT", "nut\t0.05\tScrews & Co\tAT"]
+    postgres("DROP TABLE prices, sluice_committed")
     box.run(f"rm -rf /etc/systemd/system/{unit}.d && systemctl daemon-reload")
+
+
+def test_orders_and_archive_behind_the_walls(box, postgres):
+    """The API and the letters; the rows go on into SQLite, by a run after the other. What the journal says of letters can be pasted."""
+    connection = "PG_CONNECTION=host=/run/pg port=5999 user=test dbname=postgres"
+    example(box, "orders", f"{connection}\nORDERS_URL=http://127.0.0.1:5997/orders.json")
+    archive = example(box, "archive", connection)
+    own(box, "archive")
+    orders = [{"id": n, "ordered": "2024-02-29T09:00:00Z", "customer": 1 + (n == 5), "amount": n + 0.5, "status": "new"} for n in range(1, 7)]
+    box.write("/srv/api/orders.json", json.dumps({"orders": orders[:3], "next": "orders-2.json"}))
+    box.write("/srv/api/orders-2.json", json.dumps({"orders": orders[3:], "next": None}))
+    box.do("systemd-run --collect --unit=api python3 -m http.server -d /srv/api --bind 127.0.0.1 5997")
+    wait_for(lambda: box.run("curl -sf http://127.0.0.1:5997/orders.json")[0] == 0, what="the server")
+    postgres("CREATE TABLE customers (id bigint PRIMARY KEY, name text); INSERT INTO customers VALUES (1, 'Ada'); " + table_of("orders"))
+    unit = "sluice-run@orders.service"
+    allow_network(box, unit)
+    code, out, err = box.run(f"systemctl start {unit}")
+    assert code == 0, box.messages(unit)
+    assert postgres("SELECT string_agg(id::text, ' ' ORDER BY nr) FROM orders") == ["1 2 3 4 6"]
+    said = box.messages(unit, f"MESSAGE_ID={IDS['ENDED']}")[-1]
+    assert said.endswith("; given up: 1, kept: sluice dead list /etc/sluice/orders.conf --state /var/lib/sluice/orders")
+    assert "violates foreign key" in box.do(said.split("kept: ")[1])
+    postgres("INSERT INTO customers VALUES (2, 'Grace')")
+    for rows in "1 2 3 4 6", "1 2 3 4 6 5":
+        code, out, err = box.run("systemctl start sluice-run@archive.service")
+        assert code == 0, box.messages("sluice-run@archive.service")
+        out = box.do(f"python3 -c \"import sqlite3; print(*(row[0] for row in sqlite3.connect('file:{archive}/archive.db?mode=ro', uri=True)"
+                     ".execute('SELECT id FROM orders ORDER BY nr')))\"")
+        assert out.strip() == rows
+        box.do(f"systemctl start {unit}")
+    postgres("DROP TABLE orders, customers, sluice_committed")
+    box.run(f"systemctl stop api; rm -rf /etc/systemd/system/{unit}.d && systemctl daemon-reload")
+
+
+def test_log_minutes_behind_the_walls(box):
+    """At a Unix socket, which wants no network; what it counts outlives the stop."""
+    unit, socket = "sluice@log-minutes.service", "/run/sluice/log-minutes/log.sock"
+    folder = example(box, "log-minutes", f"LOG_ADDRESS=unix://{socket}")
+    own(box, "log-minutes")
+    for first in 0, 2:
+        box.do(f"systemctl start {unit}")
+        lines = "".join(f"<14>1 2024-03-01T12:0{minute}:{second}Z web1 shop 17 - - GET / 200 {second}ms\\n" for minute in (first, first + 1) for second in (10, 20))
+        box.do(f"printf '{lines}' | python3 -c \"import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect('{socket}');"
+               " s.sendall(sys.stdin.buffer.read()); s.shutdown(1); s.recv(1)\"")
+        wait_for(lambda: len(records(box, "log-minutes", "minutes.ndjson")) == first + 1, what="the first minute")
+        box.do(f"systemctl stop {unit}")
+    assert [(r["window_start"][14:16], r["requests"], r["slowest_ms"]) for r in records(box, "log-minutes", "minutes.ndjson")] == [("00", 2, 20), ("01", 2, 20), ("02", 2, 20)]
+    assert box.do(f"ls -A {folder}").split() == ["minutes.ndjson"]
 
 
 def records(box, name, file):
