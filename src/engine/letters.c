@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -15,7 +16,7 @@
 #include "base/utf8.h"
 #include "engine/host.h"
 
-#define REASON_SHOWN 100
+#define REASON_SHOWN 100 /* on a terminal */
 
 /* --- showing ------------------------------------------------------------------------------------ */
 
@@ -29,7 +30,7 @@ static const char *print_time(int64_t ns, char *text, size_t size)
 	return text;
 }
 
-/* Fit for a line: without control characters, cut. */
+/* Fit for a line: without control characters, cut for who reads it from a screen. */
 static const char *one_line(const char *from, char *text, size_t size)
 {
 	size_t length = strlen(from);
@@ -46,14 +47,15 @@ static const char *one_line(const char *from, char *text, size_t size)
 static int list_one(void *user, const struct dead_letter *letter)
 {
 	uint64_t *count = user;
-	char time[32], reason[REASON_SHOWN];
+	char time[32], reason[2048];
+	size_t shown = isatty(STDOUT_FILENO) ? REASON_SHOWN : sizeof(reason);
 
 	if ((*count)++ == 0)
 		(void)printf("%8s  %-19s  %-16s %5s  %s\n", "id", "time (UTC)", "stage", "tries",
 			"reason");
 	(void)printf("%8" PRId64 "  %s  %-16.16s %5u  %s\n", letter->id,
 		print_time(letter->time, time, sizeof(time)), letter->stage, letter->attempts,
-		one_line(letter->reason, reason, sizeof(reason)));
+		one_line(letter->reason, reason, shown));
 	return 0;
 }
 

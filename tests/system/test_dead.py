@@ -129,6 +129,10 @@ def test_what_is_not_utf8_or_was_cut_inside_a_character_is_exported(place):
     malformed, refused = sorted(letters(place), key=lambda letter: letter["stage"])
     assert malformed["where"].endswith("in gr?n.ndjson:2")
     assert refused["reason"].startswith("out.csv: field `aüüü") and refused["reason"].endswith("ü")
+    # A program that reads the list has all of it, who reads it from a screen a line.
+    assert refused["reason"] in dead(place, "list")
+    screen = subprocess.run(["script", "-qec", f"{BUILD}/sluice dead list p.conf", "/dev/null"], cwd=place.path, env=place.env, capture_output=True, text=True)
+    assert refused["reason"] not in screen.stdout and "field `aüüü" in screen.stdout and "..." in screen.stdout, screen
 
 
 @pytest.mark.parametrize("mode", ["", "threads = 3;", "coroutines = 20;"])
