@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* See json.h: choosing a parser, and writing. */
+/* See json.h: writing. */
 #include "record/json.h"
 
 #include <cerrno>
@@ -10,46 +10,6 @@
 
 #include <msgpuck.h>
 #include <simdjson.h>
-
-#include "record/json_read.h"
-
-const char json_reason_memory[] = "no memory";
-
-namespace
-{
-
-constexpr unsigned depth_max = 64;
-
-json_parser *choose_parser()
-{
-#ifdef __x86_64__
-	if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("bmi") &&
-		__builtin_cpu_supports("pclmul"))
-		return json_parser_avx2();
-#endif
-	return json_parser_plain();
-}
-
-} // namespace
-
-/* The C side's name for a parser. */
-extern "C" struct json_reader *json_reader_new(void)
-{
-	return reinterpret_cast<struct json_reader *>(choose_parser());
-}
-
-extern "C" void json_reader_free(struct json_reader *reader)
-{
-	delete reinterpret_cast<json_parser *>(reader);
-}
-
-extern "C" int json_read(struct json_reader *reader, const char *text, size_t size,
-	struct sl_writer *w, const char **ret_reason)
-{
-	return reinterpret_cast<json_parser *>(reader)->read(text, size, w, ret_reason);
-}
-
-/* --- writing ------------------------------------------------------------------------------------- */
 
 extern "C" void json_text_free(struct json_text *text)
 {
@@ -120,6 +80,7 @@ struct output {
 	size_t string_max;  /* lax: no longer piece of a string */
 };
 
+constexpr unsigned depth_max = 64;
 constexpr size_t growth = 6;
 constexpr size_t spare = 64;
 
@@ -360,7 +321,7 @@ extern "C" int json_write(struct json_text *text, struct sl_value v, const char 
 	int r;
 
 	if (!json_text_reserve(text, growth * v.size + spare)) {
-		*ret_reason = json_reason_memory;
+		*ret_reason = "no memory";
 		return -ENOMEM;
 	}
 	output out = { text->data + text->size, nullptr, false, text->data + text->capacity,

@@ -1,37 +1,90 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * JSON to MessagePack by simdjson's on-demand parser: it finds the structure and checks UTF-8 for the whole document
- * first; values are checked as they are visited, so all of them are.
- *
- * That API is of one instruction set, chosen when it is compiled. So this file is compiled twice, and json.cc chooses when it
- * runs. JSON_SET names the set: it is part of the name of the one function that is seen from outside.
+ * JSON to MessagePack by simdjson's DOM parser: it checks the whole document and leaves a tape of it, which is walked here. It is compiled
+ * into simdjson for several instruction sets and chooses one when it runs; our walk needs none of them.
  */
-#include "record/json_read.h"
+#include "record/json.h"
 
+#include <cctype>
 #include <cerrno>
-#include <cstdlib>
 #include <cstring>
 #include <new>
+#include <string_view>
 
 #include <msgpuck.h>
 #include <simdjson.h>
-
-#define JOIN_(a, b) a##b
-#define JOIN(a, b) JOIN_(a, b)
 
 using namespace simdjson;
 
 namespace
 {
 
-constexpr unsigned depth_max = 64;
+constexpr size_t depth_max = 64;
+constexpr size_t first_capacity = 4096; /* bytes of a document */
 
-const char reason_big[] = "an integer does not fit 64 bits";
+/* Room for all of a document is made before its first value: "1e9," is nine bytes, no other text grows as much. So nothing below asks for more. */
+constexpr size_t growth = 3;
+constexpr size_t spare = 64;
+
+const char reason_memory[] = "no memory";
 const char reason_deep[] = "nested more than 64 deep";
 
-const char *reason_of(error_code error)
+/* --- why not -------------------------------------------------------------------------------------- */
+
+/* Behind the string that begins there. */
+size_t skip_string(std::string_view text, size_t at)
+{
+	for (at++; at < text.size() && text[at] != '"'; at++)
+		at += text[at] == '\\';
+	return at + 1;
+}
+
+/* Is there an integer of more than 18 digits? Then it is most likely what was refused. */
+bool has_big_integer(std::string_view text)
+{
+	for (size_t at = 0; at < text.size();) {
+		size_t end = at;
+
+		if (text[at] == '"') {
+			at = skip_string(text, at);
+			continue;
+		}
+		while (end < text.size() && isdigit((unsigned char)text[end]))
+			end++;
+		if (end - at > 18 && (end == text.size() || strchr(" \t\r\n,]}", text[end])))
+			return true;
+		at = end > at ? end : at + 1;
+	}
+	return false;
+}
+
+/* What simdjson has one error for: something is missing, or stands where it should not. */
+const char *reason_of_structure(std::string_view text)
+{
+	size_t open = 0;
+
+	for (size_t at = 0; at < text.size(); at++) {
+		if (text[at] == '"')
+			at = skip_string(text, at) - 1;
+		else if (text[at] == '{' || text[at] == '[')
+			open++;
+		else if ((text[at] == '}' || text[at] == ']') && --open == 0)
+			return text.find_first_not_of(" \t\r\n", at + 1) < text.size()
+				       ? "something behind the end of the value"
+				       : "malformed JSON";
+		else if (open == 0 && !strchr(" \t\r\n", text[at]))
+			return "malformed JSON";
+	}
+	return "an array or object is not closed";
+}
+
+const char *reason_of(error_code error, std::string_view text)
 {
 	switch (error) {
+	case MEMALLOC:
+		return reason_memory;
+	case CAPACITY:
+		return "a document of 4 GiB or more";
 	case UTF8_ERROR:
 		return "invalid UTF-8";
 	case UNESCAPED_CHARS:
@@ -41,316 +94,118 @@ const char *reason_of(error_code error)
 	case EMPTY:
 		return "nothing where a value should be";
 	case NUMBER_ERROR:
-		return "a malformed or too large number";
+		return has_big_integer(text) ? "an integer does not fit 64 bits"
+					     : "a malformed or too large number";
 	case STRING_ERROR:
 		return "a malformed escape in a string";
-	case TRAILING_CONTENT:
-		return "something behind the end of the value";
 	case DEPTH_ERROR:
 		return reason_deep;
-	case INCOMPLETE_ARRAY_OR_OBJECT:
-		return "an array or object is not closed";
+	case TAPE_ERROR:
+		return reason_of_structure(text);
 	default:
 		return "malformed JSON";
 	}
 }
 
-struct refusal {
-	const char *reason;
-};
+/* --- the tape ------------------------------------------------------------------------------------- */
 
-void check(error_code error)
+char *put_value(char *to, dom::element value);
+
+char *put_text(char *to, std::string_view text)
 {
-	if (error)
-		throw refusal{ reason_of(error) };
+	return mp_encode_str(to, text.data(), (uint32_t)text.size());
 }
 
-/*
- * Room for all of a document is made before its first value: "1e9," is nine bytes, no other text grows as much. So nothing below asks for
- * more.
- */
-void make_room(sl_writer *w, size_t size)
+/* simdjson counts members up to 2^24 - 1 only. */
+template <class Container> uint32_t count_of(const Container &container)
 {
-	if (!sl_writer_reserve(w, 3 * size + 64))
-		throw refusal{ json_reason_memory };
-}
+	uint32_t count = (uint32_t)container.size();
 
-char *here(sl_writer *w)
-{
-	return w->data + w->size;
-}
-
-void claim(sl_writer *w, const char *end)
-{
-	w->size = (size_t)(end - w->data);
-}
-
-void put_text(sl_writer *w, const char *text, size_t size)
-{
-	claim(w, mp_encode_str(here(w), text, (uint32_t)size));
-}
-
-constexpr uint64_t ones = 0x0101010101010101u;
-constexpr uint64_t highs = 0x8080808080808080u;
-
-/* The first quote or backslash. There is one, and behind the text is padding. */
-const char *find_special(const char *text)
-{
-	for (;; text += 8) {
-		uint64_t word, quote, slash;
-
-		memcpy(&word, text, 8);
-		quote = word ^ (ones * '"');
-		slash = word ^ (ones * '\\');
-		if ((((quote - ones) & ~quote) | ((slash - ones) & ~slash)) & highs)
-			break;
+	if (count == 0xffffff) {
+		count = 0;
+		for (auto at = container.begin(); at != container.end(); ++at)
+			count++;
 	}
-	while (*text != '"' && *text != '\\')
-		text++;
-	return text;
+	return count;
 }
 
-/* A JSON string's raw inside: copied as it is when nothing is escaped. */
-bool put_raw(sl_writer *w, const char *inside)
+char *put_object(char *to, dom::object object)
 {
-	const char *end = find_special(inside);
-
-	if (*end != '"')
-		return false;
-	put_text(w, inside, (size_t)(end - inside));
-	return true;
+	to = mp_encode_map(to, count_of(object));
+	for (dom::key_value_pair field : object)
+		to = put_value(put_text(to, field.key), field.value);
+	return to;
 }
 
-bool is_integer(std::string_view token)
+char *put_array(char *to, dom::array array)
 {
-	size_t i = !token.empty() && token[0] == '-';
-	size_t digits = 0;
-
-	for (; i < token.size() && token[i] >= '0' && token[i] <= '9'; i++)
-		digits++;
-	return digits > 18 && (i == token.size() || strchr(" \t\r\n,]}", token[i]));
+	to = mp_encode_array(to, count_of(array));
+	for (dom::element element : array)
+		to = put_value(to, element);
+	return to;
 }
 
-/*
- * A container's head is one byte while it has at most 15 members, as nearly all have; for the others what was
- * written behind it moves up.
- */
-void close_head(sl_writer *w, size_t head, uint32_t count, bool is_map)
+char *put_integer(char *to, int64_t x)
 {
-	char bytes[5];
-	char *end = is_map ? mp_encode_map(bytes, count) : mp_encode_array(bytes, count);
-	size_t size = (size_t)(end - bytes);
-
-	if (size > 1) {
-		memmove(w->data + head + size, w->data + head + 1, w->size - head - 1);
-		w->size += size - 1;
-	}
-	memcpy(w->data + head, bytes, size);
+	return x < 0 ? mp_encode_int(to, x) : mp_encode_uint(to, (uint64_t)x);
 }
 
-size_t open_head(sl_writer *w)
+char *put_value(char *to, dom::element value)
 {
-	size_t head = w->size;
-
-	w->size++;
-	return head;
-}
-
-void put_string(sl_writer *w, ondemand::value value)
-{
-	std::string_view token = value.raw_json_token();
-	std::string_view text;
-
-	if (put_raw(w, token.data() + 1))
-		return;
-	check(value.get_string().get(text));
-	put_text(w, text.data(), text.size());
-}
-
-template <class V> void put_number(sl_writer *w, V &value, std::string_view token)
-{
-	ondemand::number number;
-	int64_t integer;
-	error_code error = value.get_number().get(number);
-
-	if (error && is_integer(token))
-		throw refusal{ reason_big };
-	check(error);
-	switch (number.get_number_type()) {
-	case ondemand::number_type::signed_integer:
-		integer = number.get_int64();
-		claim(w, integer < 0 ? mp_encode_int(here(w), integer)
-				     : mp_encode_uint(here(w), (uint64_t)integer));
-		break;
-	case ondemand::number_type::unsigned_integer:
-		claim(w, mp_encode_uint(here(w), number.get_uint64()));
-		break;
+	switch (value.type()) {
+	case dom::element_type::OBJECT:
+		return put_object(to, value.get_object().value_unsafe());
+	case dom::element_type::ARRAY:
+		return put_array(to, value.get_array().value_unsafe());
+	case dom::element_type::STRING:
+		return put_text(to, value.get_string().value_unsafe());
+	case dom::element_type::INT64:
+		return put_integer(to, value.get_int64().value_unsafe());
+	case dom::element_type::UINT64:
+		return mp_encode_uint(to, value.get_uint64().value_unsafe());
+	case dom::element_type::DOUBLE:
+		return mp_encode_double(to, value.get_double().value_unsafe());
+	case dom::element_type::BOOL:
+		return mp_encode_bool(to, value.get_bool().value_unsafe());
 	default:
-		claim(w, mp_encode_double(here(w), number.get_double()));
+		return mp_encode_nil(to);
 	}
 }
-
-void put_value(sl_writer *w, ondemand::value value, unsigned depth);
-
-void put_object(sl_writer *w, ondemand::object object, unsigned depth)
-{
-	size_t head = open_head(w);
-	uint32_t count = 0;
-
-	for (auto field : object) {
-		ondemand::raw_json_string key;
-		ondemand::value value;
-		std::string_view text;
-
-		check(field.error());
-		key = field.key();
-		if (!put_raw(w, key.raw())) {
-			check(field.unescaped_key().get(text));
-			put_text(w, text.data(), text.size());
-		}
-		check(field.value().get(value));
-		put_value(w, value, depth + 1);
-		count++;
-	}
-	close_head(w, head, count, true);
-}
-
-void put_array(sl_writer *w, ondemand::array array, unsigned depth)
-{
-	size_t head = open_head(w);
-	uint32_t count = 0;
-
-	for (auto element : array) {
-		ondemand::value value;
-
-		check(element.get(value));
-		put_value(w, value, depth + 1);
-		count++;
-	}
-	close_head(w, head, count, false);
-}
-
-void put_value(sl_writer *w, ondemand::value value, unsigned depth)
-{
-	ondemand::json_type type;
-	ondemand::object object;
-	ondemand::array array;
-	bool truth;
-
-	if (depth > depth_max)
-		throw refusal{ reason_deep };
-	check(value.type().get(type));
-	switch (type) {
-	case ondemand::json_type::object:
-		check(value.get_object().get(object));
-		put_object(w, object, depth);
-		break;
-	case ondemand::json_type::array:
-		check(value.get_array().get(array));
-		put_array(w, array, depth);
-		break;
-	case ondemand::json_type::string:
-		put_string(w, value);
-		break;
-	case ondemand::json_type::number:
-		put_number(w, value, value.raw_json_token());
-		break;
-	case ondemand::json_type::boolean:
-		check(value.get_bool().get(truth));
-		claim(w, mp_encode_bool(here(w), truth));
-		break;
-	default: {
-		bool is_null = false;
-
-		check(value.is_null().get(is_null));
-		if (!is_null)
-			throw refusal{ "malformed JSON" };
-		claim(w, mp_encode_nil(here(w)));
-	}
-	}
-}
-
-/* A document that is a bare scalar: simdjson treats the root of a document differently. */
-void put_scalar(sl_writer *w, ondemand::document &document, ondemand::json_type type)
-{
-	std::string_view text;
-	bool truth = false;
-
-	switch (type) {
-	case ondemand::json_type::string:
-		check(document.get_string().get(text));
-		put_text(w, text.data(), text.size());
-		break;
-	case ondemand::json_type::number:
-		check(document.raw_json_token().get(text));
-		put_number(w, document, text);
-		break;
-	case ondemand::json_type::boolean:
-		check(document.get_bool().get(truth));
-		claim(w, mp_encode_bool(here(w), truth));
-		break;
-	default:
-		check(document.is_null().get(truth));
-		if (!truth)
-			throw refusal{ "malformed JSON" };
-		claim(w, mp_encode_nil(here(w)));
-	}
-}
-
-void put_document(sl_writer *w, ondemand::document &document)
-{
-	ondemand::json_type type;
-	ondemand::object object;
-	ondemand::array array;
-
-	check(document.type().get(type));
-	switch (type) {
-	case ondemand::json_type::object:
-		check(document.get_object().get(object));
-		put_object(w, object, 1);
-		break;
-	case ondemand::json_type::array:
-		check(document.get_array().get(array));
-		put_array(w, array, 1);
-		break;
-	default:
-		put_scalar(w, document, type);
-	}
-	if (!document.current_location().error())
-		throw refusal{ reason_of(TRAILING_CONTENT) };
-}
-
-struct parser : json_parser {
-	ondemand::parser own;
-
-	int read(const char *text, size_t size, struct sl_writer *w,
-		const char **ret_reason) override
-	{
-		size_t before = w->size;
-
-		try {
-			ondemand::document document;
-
-			make_room(w, size);
-			check(own.iterate(padded_string_view(text, size, size + JSON_PADDING))
-					.get(document));
-			put_document(w, document);
-			return 0;
-		} catch (const refusal &refused) {
-			w->size = before;
-			*ret_reason = refused.reason;
-			return refused.reason == json_reason_memory ? -ENOMEM : -EINVAL;
-		} catch (const std::bad_alloc &) {
-			w->size = before;
-			*ret_reason = json_reason_memory;
-			return -ENOMEM;
-		}
-	}
-};
 
 } // namespace
 
-json_parser *JOIN(json_parser_, JSON_SET)()
+/* --- for C ---------------------------------------------------------------------------------------- */
+
+struct json_reader {
+	dom::parser parser;
+};
+
+extern "C" struct json_reader *json_reader_new(void)
 {
-	return new (std::nothrow) parser;
+	struct json_reader *reader = new (std::nothrow) json_reader;
+
+	if (reader && reader->parser.allocate(first_capacity, depth_max) == SUCCESS)
+		return reader;
+	delete reader;
+	return nullptr;
+}
+
+extern "C" void json_reader_free(struct json_reader *reader)
+{
+	delete reader;
+}
+
+extern "C" int json_read(struct json_reader *reader, const char *text, size_t size,
+	struct sl_writer *w, const char **ret_reason)
+{
+	dom::element document;
+	error_code error = reader->parser.parse(text, size, false).get(document);
+	char *to = error ? nullptr : sl_writer_reserve(w, growth * size + spare);
+
+	if (to) {
+		w->size = (size_t)(put_value(to, document) - w->data);
+		return 0;
+	}
+	*ret_reason = error ? reason_of(error, { text, size }) : reason_memory;
+	return *ret_reason == reason_memory ? -ENOMEM : -EINVAL;
 }

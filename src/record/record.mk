@@ -1,7 +1,6 @@
 # record: values, batches, codecs. libvalue.a is what the supervisor needs of it: no codec, no C++.
-noinst_LIBRARIES += libvalue.a librecord.a librecord_avx2.a
+noinst_LIBRARIES += libvalue.a librecord.a
 libvalue_a_SOURCES = src/record/value.c src/record/value.h src/record/writer.c
-librecord_a_CXXFLAGS = $(AM_CXXFLAGS) -DJSON_SET=plain
 librecord_a_SOURCES = \
 	src/record/batch.c src/record/batch.h \
 	src/record/codec.c src/record/codec.h \
@@ -13,16 +12,11 @@ librecord_a_SOURCES = \
 	src/record/fixed_layout.c \
 	src/record/typed.c src/record/typed.h \
 	src/record/json.cc src/record/json.h \
-	src/record/json_read.cc src/record/json_read.h \
+	src/record/json_read.cc \
 	src/record/json_stream.c \
 	src/record/print.c \
 	src/record/sniff.c \
 	src/record/stream.c src/record/stream.h \
 	src/record/text.c
 
-# The same file for processors with AVX2; json.cc asks the processor. Linked behind librecord.a, so that inline functions
-# that both hold are taken from the one that runs everywhere.
-librecord_avx2_a_CXXFLAGS = $(AM_CXXFLAGS) $(AVX2_CXXFLAGS) -DJSON_SET=avx2
-librecord_avx2_a_SOURCES = src/record/json_read.cc src/record/json_read.h
-
-RECORD_LIBS = librecord.a librecord_avx2.a libvalue.a $(SIMDJSON_LIBS) $(ZSTD_LIBS) $(ZLIB_LIBS) $(XXHASH_LIBS) $(CSV_LIBS) $(MSGPUCK_LIBS)
+RECORD_LIBS = librecord.a libvalue.a $(SIMDJSON_LIBS) $(ZSTD_LIBS) $(ZLIB_LIBS) $(XXHASH_LIBS) $(CSV_LIBS) $(MSGPUCK_LIBS)

@@ -48,6 +48,10 @@ static void values_survive(void **state)
 	same("[]", "[]");
 	same("\"\"", "\"\"");
 	same(" {\"k\\u0041\": {\"k\\u0041\": 2}} ", "{\"kA\":{\"kA\":2}}");
+	same("null\t", "null");
+	/* More digits than a double has. */
+	same("[0.12345678901234567890123, 123456789012345678901.5, 2.225073858507201789e-20]",
+		"[0.12345678901234568,1.2345678901234568e+20,2.2250738585072017e-20]");
 	/* Sixteen members need a longer head than fifteen. */
 	same("[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,\"abcdefghijklmnopqrstuvwxyz0123456789\"]",
 		"[1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,"
@@ -73,7 +77,8 @@ static void malformed_is_refused(void **state)
 {
 	static const char *const texts[] = { "{", "[1,2", "{\"a\":1,}", "[1 2]", "tru", "nul", "01",
 		"1.", "+1", "\"a", "\"\\x\"", "{\"a\" 1}", "{a:1}", "{\"a\":1}}", "[1]]", "1 2",
-		"{\"a\":tru}", "[nulll]", "\"\\ud800\"", "-", "[,]", "{\"a\":}" };
+		"{\"a\":tru}", "[nulll]", "\"\\ud800\"", "-", "[,]", "{\"a\":}", "{\"a\":\"b\":1}",
+		"{\"a\":\"b\":\"c\"}}" };
 
 	(void)state;
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
@@ -81,8 +86,37 @@ static void malformed_is_refused(void **state)
 	refused("\"\xff\"", "UTF-8");
 	refused("{\"a\":18446744073709551616}", "64 bits");
 	refused("[-9223372036854775809]", "64 bits");
+	refused("[\"18446744073709551616\", 1.]", "malformed");
 	refused("\"a\nb\"", "control character");
+	refused("{\"a\":[1]", "not closed");
+	refused("[\"]\",[1], ", "not closed");
+	refused("{\"a\":[1]} ]", "behind the end");
+	refused("[1 2]", "malformed");
+	refused("{\"a\":\"x}", "unclosed");
+	refused("\"\\x\"", "escape");
+	refused(" ", "nothing");
 	refused("", "");
+}
+
+/* More members than simdjson counts. */
+static void many_members_are_counted(void **state)
+{
+	const uint32_t count = (1u << 24) + 1;
+	char *text = malloc(2 * (size_t)count + 2);
+	struct sl_writer w;
+	const char *reason = "";
+
+	(void)state;
+	sl_writer_init(&w);
+	text[0] = '[';
+	for (size_t i = 0; i < count; i++)
+		memcpy(text + 1 + 2 * i, "7,", 2);
+	text[2 * (size_t)count] = ']';
+	assert_int_equal(sl_json_parse(&w, text, 2 * (size_t)count + 1, &reason), 0);
+	assert_int_equal(sl_count((struct sl_value){ w.data, w.size }), count);
+	assert_true(sl_check(w.data, w.size));
+	sl_writer_fini(&w);
+	free(text);
 }
 
 static void depth_is_bounded(void **state)
@@ -123,6 +157,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(values_survive),
 		cmocka_unit_test(malformed_is_refused),
+		cmocka_unit_test(many_members_are_counted),
 		cmocka_unit_test(depth_is_bounded),
 		cmocka_unit_test(doubles_read_back),
 	};
