@@ -80,7 +80,6 @@ libstages_a_SOURCES = \
 	stages/listen/syslog_time.c \
 	stages/listen/string_put.c stages/listen/string_put.h \
 	stages/map/fields.c stages/map/fields.h \
-	stages/map/key_text.h \
 	stages/map/map.c \
 	stages/null/null.c \
 	stages/route/route.c \
@@ -97,6 +96,7 @@ libstages_a_SOURCES = \
 	stages/spill/tidy.c \
 	stages/sql/conditions.c stages/sql/conditions.h \
 	stages/sql/input.c stages/sql/input.h \
+	stages/sql/key_text.h \
 	stages/sql/names.c stages/sql/names.h \
 	stages/sql/sandbox.c stages/sql/sandbox.h \
 	stages/sql/sql.c \

@@ -9,7 +9,7 @@
 #include <msgpuck.h>
 #include <uthash.h>
 
-#include "key_text.h"
+#include "../sql/key_text.h"
 
 #define KEYS_MAX 4096 /* different keys that are remembered; others are looked at each time */
 #define PLACES_MAX 256
@@ -133,37 +133,47 @@ static struct key *key_at(
 
 /* --- pieces ------------------------------------------------------------------------------------- */
 
-static int grow(struct fields *fields)
+static struct piece *new_piece(struct fields *fields)
 {
 	uint32_t capacity = fields->capacity ? 2 * fields->capacity : 64;
-	void *p = reallocarray(fields->pieces, capacity, sizeof(*fields->pieces));
+	void *p;
 
+	if (fields->count < fields->capacity)
+		return &fields->pieces[fields->count++];
+	p = reallocarray(fields->pieces, capacity, sizeof(*fields->pieces));
 	if (!p)
-		return -ENOMEM;
+		return NULL;
 	fields->pieces = p;
 	fields->capacity = capacity;
+	return &fields->pieces[fields->count++];
+}
+
+/* What follows what was added last is one piece with it. */
+static int add_bytes(struct fields *fields, const char *begin, const char *end)
+{
+	struct piece *last = fields->count > 0 ? &fields->pieces[fields->count - 1] : NULL;
+
+	if (last && last->data && begin == last->data + last->size) {
+		last->size = (size_t)(end - last->data);
+		return 0;
+	}
+	last = new_piece(fields);
+	if (!last)
+		return -ENOMEM;
+	last->data = begin;
+	last->size = (size_t)(end - begin);
 	return 0;
 }
 
-static int add_piece(struct fields *fields, struct piece piece)
+static int add_value(struct fields *fields, uint32_t value)
 {
-	struct piece *last = fields->count > 0 ? &fields->pieces[fields->count - 1] : NULL;
-	int r = 0;
+	struct piece *piece = new_piece(fields);
 
-	if (last && last->data && piece.data == last->data + last->size) {
-		last->size += piece.size;
-		return 0;
-	}
-	if (fields->count == fields->capacity)
-		r = grow(fields);
-	if (r == 0)
-		fields->pieces[fields->count++] = piece;
-	return r;
-}
-
-static int add_bytes(struct fields *fields, const char *begin, const char *end)
-{
-	return add_piece(fields, (struct piece){ .data = begin, .size = (size_t)(end - begin) });
+	if (!piece)
+		return -ENOMEM;
+	piece->data = NULL;
+	piece->value = value;
+	return 0;
 }
 
 /* A field whose name will be that of a target. 1: it is in the record; 0: not once more. */
@@ -182,7 +192,7 @@ static int add_target(
 	target->from = key;
 	r = add_bytes(fields, target->key, target->key + target->key_size);
 	if (r == 0 && target->value != NO_VALUE)
-		r = add_piece(fields, (struct piece){ .value = target->value });
+		r = add_value(fields, target->value);
 	else if (r == 0)
 		r = add_bytes(fields, value, end);
 	return r < 0 ? r : 1;
@@ -200,7 +210,7 @@ static int add_rest(struct fields *fields, uint32_t *count)
 			continue;
 		r = add_bytes(fields, target->key, target->key + target->key_size);
 		if (r == 0)
-			r = add_piece(fields, (struct piece){ .value = target->value });
+			r = add_value(fields, target->value);
 		++*count;
 	}
 	return r;

@@ -15,14 +15,15 @@
 #include <msgpuck.h>
 #include <uthash.h>
 
+#include "key_text.h"
+
 #define KEYS_MAX 4096 /* different keys that are remembered; others are looked at each time */
 #define PLACES_MAX 256
 #define COLUMNS_MAX 1500 /* of the 2000 that SQLite has: the query may name others, and make more */
 
 /* A key that was seen, column or not. */
 struct key {
-	char *name;
-	size_t size;
+	struct key_text name;
 	int column;   /* -1: none */
 	bool is_name; /* the column's own name, not another case of it */
 	UT_hash_handle hh;
@@ -65,7 +66,7 @@ static struct key *find_key(const struct input *input, const char *name, size_t 
 int input_column(const struct input *input, const char *name)
 {
 	for (int i = 0; i < input->column_count; i++)
-		if (strcasecmp(input->columns[i]->name, name) == 0)
+		if (strcasecmp(input->columns[i]->name.text, name) == 0)
 			return i;
 	return -1;
 }
@@ -74,8 +75,8 @@ int input_column(const struct input *input, const char *name)
 static int column_of(const struct input *input, const char *name, size_t size)
 {
 	for (int i = 0; i < input->column_count; i++)
-		if (input->columns[i]->size == size &&
-			strncasecmp(input->columns[i]->name, name, size) == 0 &&
+		if (input->columns[i]->name.size == size &&
+			strncasecmp(input->columns[i]->name.text, name, size) == 0 &&
 			!memchr(name, '\0', size))
 			return i;
 	return -1;
@@ -88,19 +89,14 @@ static struct key *get_key(struct input *input, const char *name, size_t size)
 	if (key)
 		return key;
 	key = calloc(1, sizeof(*key));
-	if (key)
-		key->name = malloc(size + 1);
-	if (!key || !key->name) {
+	if (!key || !key_text_init(&key->name, name, size)) {
 		free(key);
 		return NULL;
 	}
-	memcpy(key->name, name, size);
-	key->name[size] = '\0';
-	key->size = size;
 	key->column = column_of(input, name, size);
-	HASH_ADD_KEYPTR(hh, input->keys, key->name, key->size, key);
+	HASH_ADD_KEYPTR(hh, input->keys, key->name.text, key->name.size, key);
 	if (!key->hh.tbl) {
-		free(key->name);
+		free(key->name.text);
 		free(key);
 		return NULL;
 	}
@@ -131,7 +127,7 @@ int input_add_column(struct input *input, const char *name, size_t size)
 	input->stamps = p;
 	input->stamps[count - 1] = 0;
 	for (struct key *other = input->keys; other; other = other->hh.next)
-		if (other->size == size && strcasecmp(other->name, key->name) == 0)
+		if (other->name.size == size && strcasecmp(other->name.text, key->name.text) == 0)
 			other->column = input->column_count;
 	key->is_name = true;
 	input->columns[input->column_count++] = key;
@@ -144,7 +140,7 @@ static void forget_keys(struct input *input)
 
 	HASH_ITER (hh, input->keys, key, next) {
 		HASH_DEL(input->keys, key);
-		free(key->name);
+		free(key->name.text);
 		free(key);
 	}
 	memset(input->places, 0, sizeof(input->places));
@@ -237,11 +233,12 @@ static void set_field(
 	input->stamps[key->column] = input->stamp;
 }
 
-static struct key *key_at(struct input *input, uint32_t place, const char *name, uint32_t size)
+static struct key *key_at(
+	struct input *input, uint32_t place, const char *name, uint32_t size, const char *end)
 {
 	struct key *key = place < PLACES_MAX ? input->places[place] : NULL;
 
-	if (key && key->size == size && memcmp(key->name, name, size) == 0)
+	if (key && key_text_is(&key->name, name, size, end))
 		return key;
 	key = HASH_COUNT(input->keys) < KEYS_MAX ? get_key(input, name, size)
 						 : find_key(input, name, size);
@@ -272,7 +269,7 @@ static void load_row(struct input *input, uint32_t row)
 
 		if (mp_typeof(*at) == MP_STR) {
 			name = mp_decode_str(&at, &size);
-			key = key_at(input, i, name, size);
+			key = key_at(input, i, name, size, record.data + record.size);
 		} else {
 			mp_next(&at);
 		}
@@ -342,7 +339,7 @@ static int table_connect(
 	(void)error;
 	sqlite3_str_appendall(text, "CREATE TABLE x(");
 	for (int i = 0; i < input->column_count; i++)
-		sqlite3_str_appendf(text, "\"%w\",", input->columns[i]->name);
+		sqlite3_str_appendf(text, "\"%w\",", input->columns[i]->name.text);
 	sqlite3_str_appendf(text, "\"%w\")", INPUT_ANY);
 	sql = sqlite3_str_finish(text);
 	if (!sql)
