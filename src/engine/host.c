@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <malloc.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,6 +22,9 @@
 #include "engine/pump.h"
 #include "engine/registry.h"
 #include "engine/sandbox.h"
+
+#define KEPT_BLOCK (4 << 20) /* larger ones are given back to the system at once */
+#define KEPT_FREE (16 << 20) /* free bytes at the end of a heap, above which they are */
 
 struct start {
 	struct word word;
@@ -164,6 +168,16 @@ static void host_fini(struct host *host, struct schema_bound *bound, struct grap
 	graph_free(graph);
 }
 
+/*
+ * Batches come and go, a few hundred KiB each. Left to itself malloc gives their pages back each time, and each is cleared and faulted in again for the
+ * next: a tenth of all the time that records take.
+ */
+static void keep_pages(void)
+{
+	(void)mallopt(M_MMAP_THRESHOLD, KEPT_BLOCK);
+	(void)mallopt(M_TRIM_THRESHOLD, KEPT_FREE);
+}
+
 int host_main(int words)
 {
 	struct start start = { 0 };
@@ -174,6 +188,7 @@ int host_main(int words)
 	struct err err = { 0 };
 	int r, status;
 
+	keep_pages();
 	if (receive_start(words, &start) < 0)
 		return EXIT_FAILURE;
 	r = host_init(&host, &start, &graph, &err);
