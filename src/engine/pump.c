@@ -29,7 +29,7 @@
 
 #define TICK (100 * NSEC_PER_MSEC)
 #define WORK_TARGET (20 * NSEC_PER_MSEC) /* of work in one batch */
-#define BATCH_BYTES_MAX (256u << 10)
+#define BATCH_BYTES_MAX (512u << 10)
 #define RATE_SLICE (50 * NSEC_PER_MSEC) /* of what a source may read, in one cut */
 #define CUTS_AHEAD 2                    /* cuts that a source makes before the first is taken */
 #define EXPIRE_ROUNDS 3
