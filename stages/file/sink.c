@@ -22,6 +22,7 @@
 #include "writer.h"
 
 #define INSTANCE "{instance}"
+#define PUSH_SIZE (8u << 20)
 
 struct shared {
 	const char *path;
@@ -43,6 +44,7 @@ struct worker {
 	bool has_data;     /* of this run */
 	bool is_published; /* by a predecessor, which died right after it */
 	uint64_t length;   /* of that file at the last mark */
+	uint64_t pushed;   /* how much of the file is on its way to the disk */
 };
 
 static int file_check(struct sl_context *ctx, const void *shared)
@@ -132,6 +134,16 @@ static int file_open(struct sl_context *ctx, void *shared)
 
 #define MARK_FIELDS (1 + PLACE_FIELDS)
 
+/* The disk works meanwhile: else publishing waits in the end for all that was written. */
+static void push(struct worker *w, uint64_t length)
+{
+	if (length < w->pushed + PUSH_SIZE)
+		return;
+	(void)sync_file_range(
+		w->fd, (off_t)w->pushed, (off_t)(length - w->pushed), SYNC_FILE_RANGE_WRITE);
+	w->pushed = length;
+}
+
 /* What was written is whole up to here: a successor cuts the file to this length and goes on. */
 static int remember(struct sl_context *ctx, const struct shared *o, struct worker *w)
 {
@@ -147,6 +159,7 @@ static int remember(struct sl_context *ctx, const struct shared *o, struct worke
 	r = place_of(w->fd, o->part, &place);
 	if (r < 0)
 		return sl_error(ctx, r, "%s: %s", o->part, strerrordesc_np(-r));
+	push(w, place.length);
 	place_put(&w->mark, &place);
 	r = sl_record_done(&w->mark);
 	if (r == 0)
