@@ -8,16 +8,9 @@
 #include <string.h>
 #include <time.h>
 
-#define XXH_INLINE_ALL
-#include <xxhash.h>
-
 #include "base/clock.h"
 #include "base/log.h"
-#include "base/secret.h"
-#include "base/utf8.h"
 #include "engine/keeper.h"
-
-#define EXCERPT_SIZE 200
 
 void callback_init(struct callback *callback, struct host *host, struct page_worker *slot)
 {
@@ -34,6 +27,8 @@ void callback_init(struct callback *callback, struct host *host, struct page_wor
 	callback->places = NULL;
 	callback->attempts = 1;
 	callback->dead = 0;
+	callback->owed = NULL;
+	callback->owed_tail = &callback->owed;
 	callback->must_stop = false;
 	callback->retry_at = 0;
 	callback->err.text[0] = '\0';
@@ -165,167 +160,6 @@ int sl_error(struct sl_context *ctx, int error, const char *format, ...)
 	error = err_vset(&callback_of(ctx)->err, error, format, args);
 	va_end(args);
 	return error;
-}
-
-/* --- giving up on records ------------------------------------------------------------------------ */
-
-static void must_stop(struct callback *callback, const char *where, const char *why)
-{
-	callback->must_stop = true;
-	(void)err_set(
-		&callback->err, -EINVAL, "%s%s%s", where ? where : "", where ? ": " : "", why);
-}
-
-/* With the lock. 0 and host->dead; -ENOENT: there is no store, and it was not to be made; callback->err says why else not. */
-static int open_dead(struct callback *callback, bool may_make)
-{
-	struct host *host = callback->host;
-
-	return host->dead ? 0 : dead_open(host->state, may_make, &host->dead, &callback->err);
-}
-
-/* Of a record in the batch; of a copy, or of none, how many were refused before it, beyond all records. */
-static uint32_t find_index(const struct callback *callback, struct sl_value record)
-{
-	const struct sl_batch *batch = callback->part ? callback->part : callback->batch;
-	uint32_t low = 0, high = batch->head.count;
-
-	if (callback->host->impl->transform)
-		return callback->index;
-	while (record.data && low < high) {
-		uint32_t middle = low + (high - low) / 2;
-		const char *at = batch->data + batch->index[middle];
-
-		if (at == record.data)
-			return callback->places ? callback->places[middle] : middle;
-		if (at < record.data)
-			low = middle + 1;
-		else
-			high = middle;
-	}
-	return callback->batch->head.count + (uint32_t)callback->dead;
-}
-
-static void name_letter(
-	const struct callback *callback, struct sl_value record, struct dead_letter *letter)
-{
-	letter->stage = callback->host->stage->name;
-	if (callback->batch) {
-		letter->in = callback->batch->head.id;
-		letter->index = find_index(callback, record);
-	} else {
-		letter->in.run = callback->host->run;
-		letter->in.origin =
-			callback->cut ? host_origin(callback->host, callback->cut->origin) : 0;
-		letter->in.start = callback->cut ? callback->cut->start : 0;
-		letter->index = (uint32_t)callback->dead;
-		/* Cuts may be made otherwise the next time, if none of this one was sent; its place is the same. */
-		if (letter->where) {
-			letter->in.start = XXH3_64bits(letter->where, strlen(letter->where));
-			letter->index = 0;
-		}
-	}
-}
-
-/* Before its batch is settled: the letter is in the store, or the stage ends here. */
-static void keep_letter(
-	struct callback *callback, const char *where, struct sl_value record, const char *reason)
-{
-	struct timespec now;
-	struct dead_letter letter = { .attempts = callback->attempts,
-		.where = where,
-		.reason = reason,
-		.record = record.data,
-		.record_size = record.size };
-
-	(void)clock_gettime(CLOCK_REALTIME, &now);
-	letter.time = now.tv_sec * NSEC_PER_SEC + now.tv_nsec;
-	name_letter(callback, record, &letter);
-	(void)pthread_mutex_lock(&callback->host->dead_lock);
-	if (open_dead(callback, true) < 0 ||
-		dead_put(callback->host->dead, &letter, &callback->err) < 0)
-		callback->must_stop = true;
-	(void)pthread_mutex_unlock(&callback->host->dead_lock);
-}
-
-int callback_is_dead(struct callback *callback)
-{
-	int r;
-
-	(void)pthread_mutex_lock(&callback->host->dead_lock);
-	r = open_dead(callback, false);
-	if (r == 0)
-		r = dead_has(callback->host->dead, &callback->batch->head.id,
-			callback->host->stage->name, callback->index, &callback->err);
-	(void)pthread_mutex_unlock(&callback->host->dead_lock);
-	if (r == -ENOENT)
-		callback->err.text[0] = '\0';
-	return r == -ENOENT ? 0 : r;
-}
-
-/* Is a disk to be filled with what is wrong? */
-static void check_limit(struct callback *callback)
-{
-	const struct host *host = callback->host;
-	char text[160];
-
-	if (host->stage->dead_max == 0 || callback->must_stop ||
-		page_get(host->page->records_dead) <= host->stage->dead_max)
-		return;
-	(void)snprintf(text, sizeof(text),
-		"more than %llu records were refused, which is `dead_max`: see to what is wrong, "
-		"or write a larger one",
-		(unsigned long long)host->stage->dead_max);
-	must_stop(callback, NULL, text);
-}
-
-void callback_reject(
-	struct callback *callback, const char *where, struct sl_value record, const char *reason)
-{
-	const struct host *host = callback->host;
-	char excerpt[EXCERPT_SIZE] = "";
-
-	/* It was said when the cut was made first, and is counted. */
-	if (callback->repeat && callback->repeat->is_settled)
-		return;
-	if (record.data)
-		sl_print(record, excerpt, sizeof(excerpt));
-	log_event(LOG_EVENT_REFUSED, LOG_LEVEL_WARNING, "%s%srefused: %s%s%s", where ? where : "",
-		where ? ": " : "", reason, *excerpt ? ": " : "", excerpt);
-	if (host->stage->on_error == GRAPH_ON_ERROR_DEAD_LETTER)
-		keep_letter(callback, where, record, reason);
-	callback->dead++;
-	(void)page_add(host->page->records_dead, 1);
-	check_limit(callback);
-	if (host->stage->on_error == GRAPH_ON_ERROR_STOP) {
-		char text[600];
-
-		(void)snprintf(text, sizeof(text),
-			"a record was refused and on_error is \"stop\": %s", reason);
-		must_stop(callback, where, text);
-	}
-}
-
-/* Of its own, so that a task that never rejects needs no stack for the text. */
-static __attribute__((noinline)) void reject(struct callback *callback, const char *where,
-	struct sl_value record, const char *format, va_list args)
-{
-	char reason[1024];
-
-	(void)vsnprintf(reason, sizeof(reason), format, args);
-	(void)secret_hide(reason);
-	callback_reject(callback, where, record, utf8_mend(reason));
-}
-
-int sl_reject(
-	struct sl_context *ctx, const char *where, struct sl_value record, const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	reject(callback_of(ctx), where, record, format, args);
-	va_end(args);
-	return SL_REJECTED;
 }
 
 int sl_retry(struct sl_context *ctx, int64_t not_before, const char *format, ...)

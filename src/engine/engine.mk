@@ -21,6 +21,7 @@ libengine_a_SOURCES = \
 	src/engine/points.c src/engine/points.h \
 	src/engine/pump.c src/engine/pump.h \
 	src/engine/quarantine.c src/engine/quarantine.h \
+	src/engine/refuse.c \
 	src/engine/registry.c src/engine/registry.h \
 	src/engine/sandbox.c src/engine/sandbox.h \
 	src/engine/sandbox_calls.c \

@@ -49,11 +49,14 @@ struct host {
 	atomic_bool pausing;         /* ... for now */
 
 	pthread_mutex_t dead_lock;
-	struct dead *dead; /* dead_lock; opened by the first who needs it */
+	struct dead *dead;        /* dead_lock; opened by the first who needs it */
+	bool dead_waits;          /* dead_lock; for space on the disk: said */
+	int64_t dead_quiet_until; /* dead_lock; the next time is not said before */
 };
 
 struct keeper_repeat;
 struct memory;
+struct owed_letter;
 
 /*
  * What stands behind the sl_context that a callback is given, and those of the members of its groups: which host, which
@@ -74,10 +77,12 @@ struct callback {
 	const uint32_t *places; /* of the part's records in it */
 	uint32_t attempts;      /* of that record, this one included */
 	uint64_t dead;          /* records rejected since it was last taken back to 0 */
-	int64_t waited_ns;      /* see sl_waited; since the same */
-	bool must_stop;         /* a record was rejected under on_error = "stop" */
-	int64_t retry_at;       /* what sl_retry asked for */
-	struct err err;         /* what sl_error or sl_retry said last */
+	struct owed_letter *owed,
+		**owed_tail; /* dead letters that found no space on the disk, in order */
+	int64_t waited_ns;   /* see sl_waited; since the same */
+	bool must_stop;      /* a record was rejected under on_error = "stop" */
+	int64_t retry_at;    /* what sl_retry asked for */
+	struct err err;      /* what sl_error or sl_retry said last */
 };
 
 /* The origin by which a source's positions are known; 0 stays that of a source that resumes. */
@@ -95,6 +100,11 @@ int callback_is_dead(struct callback *callback);
 /* As sl_reject, with a reason that is known. */
 void callback_reject(
 	struct callback *callback, const char *where, struct sl_value record, const char *reason);
+/*
+ * When the stage has returned, before what it did counts: waits until the dead letters that found no space are in the store. `ctx`: of the task, or
+ * the thread, that calls. 0; negative errno with callback->err.
+ */
+int callback_keep_owed(struct callback *callback, struct sl_context *ctx);
 
 /* The life of a stage process, from START to its exit status. `words` is the socket to the supervisor. */
 int host_main(int words);

@@ -62,6 +62,7 @@ int segment_run(struct host *host, struct segment *segment, struct sl_context *c
 	struct callback *callback = ctx->user;
 	uint64_t dead = callback->dead;
 	int r = 0;
+	int kept;
 
 	callback->batch = batch;
 	callback->index = segment->first + segment->count;
@@ -82,6 +83,9 @@ int segment_run(struct host *host, struct segment *segment, struct sl_context *c
 		quarantine_note_end(callback, r);
 		return r;
 	}
+	kept = callback_keep_owed(callback, ctx);
+	if (kept < 0)
+		return kept;
 	segment->count++;
 	segment->consumed += r == 0;
 	segment->dead += callback->dead - dead;

@@ -532,6 +532,8 @@ static int run_job(struct worker *worker, struct job *job)
 	elapsed = clock_now() - begin;
 	job->work_ns = elapsed - worker->callback.waited_ns;
 	note_time(worker, elapsed, job->consumed + job->dead);
+	if (r == 0)
+		r = callback_keep_owed(&worker->callback, &worker->callback.context);
 	if (r == 0 && worker->callback.must_stop)
 		r = -EINVAL;
 	if (r < 0 || host->impl->role == SL_SINK)
