@@ -41,12 +41,12 @@ struct job {
 	/* answered */
 	struct outlet_output *outputs; /* one per port; NULL for a sink */
 	uint32_t port_count;
-	struct sl_cut cut; /* source */
-	char *origin_name; /* source */
-	bool is_end;       /* source: nothing more */
-	bool is_canceled;  /* source: stopped, nothing was put */
-	bool is_known;     /* sink: it has it already */
-	bool is_refused;   /* the payload is malformed or there was no memory: nothing was done */
+	struct sl_cut cut;       /* source */
+	char *origin_name;       /* source */
+	bool is_end;             /* source: nothing more */
+	bool is_canceled;        /* source: stopped, nothing was put */
+	bool is_known;           /* sink: it has it already */
+	bool is_refused;         /* the payload is malformed: nothing was done */
 	uint64_t consumed, dead; /* records */
 	int64_t work_ns;
 

@@ -356,7 +356,7 @@ static int by_sequence(const struct job *a, const struct job *b)
 /* A batch that could not even be read: somebody else may try it. */
 static void job_refused(struct job *job)
 {
-	inlet_fail(job->delivery->inlet, job->delivery, "malformed payload or no memory");
+	inlet_fail(job->delivery->inlet, job->delivery, "malformed payload");
 	job_free(job);
 }
 

@@ -145,7 +145,7 @@ static int start_runner(struct tasks *tasks)
 
 /* --- the root ----------------------------------------------------------------------------------- */
 
-/* A batch without records is done by being taken. */
+/* A batch without records is done by being taken: 1. */
 static int end_empty(struct tasks *tasks)
 {
 	struct worker *worker = tasks->worker;
@@ -154,23 +154,26 @@ static int end_empty(struct tasks *tasks)
 
 	if (r > 0)
 		worker_done(worker->crew, tasks->stretch.job, &tasks->stretch.job->next_in_list);
-	return r < 0 ? r : 0;
+	return r < 0 ? r : 1;
 }
 
 static int fetch(struct tasks *tasks)
 {
-	int r = 0;
+	struct page *page = tasks->worker->crew->host->page;
+	int r = 1;
 
-	while (r == 0 && !has_records(tasks) && tasks->active < tasks->limit &&
-		worker_take(tasks->worker, tasks->limit - tasks->active, &tasks->stretch)) {
-		if (!has_records(tasks))
+	while (r > 0 && !has_records(tasks) && tasks->active < tasks->limit) {
+		r = worker_take(tasks->worker, tasks->limit - tasks->active, &tasks->stretch);
+		if (r > 0 && !has_records(tasks))
 			r = end_empty(tasks);
-		else if (page_get(tasks->worker->crew->host->page->first_record_ns) == 0)
-			page_set(tasks->worker->crew->host->page->first_record_ns, clock_now());
+		else if (r > 0 && page_get(page->first_record_ns) == 0)
+			page_set(page->first_record_ns, clock_now());
 	}
-	if (r == 0 && has_records(tasks) && !tasks->has_fresh && tasks->active < tasks->limit)
-		r = start_runner(tasks);
-	return r;
+	if (r < 0)
+		return r;
+	if (has_records(tasks) && !tasks->has_fresh && tasks->active < tasks->limit)
+		return start_runner(tasks);
+	return 0;
 }
 
 /* Nothing to do now: to be told when there is. False: the crew finishes. */

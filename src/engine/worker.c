@@ -84,19 +84,30 @@ static void slot_leave(struct worker *worker)
 
 /* --- taking records ------------------------------------------------------------------------------- */
 
-bool worker_accept(struct crew *crew, struct job *job)
+/*
+ * A batch that comes into the stage: counts it, and checks its payload. 1; 0: refused and handed back; -ENOMEM: who gave it back instead would
+ * begin those behind it before it.
+ */
+static int take_in(struct worker *worker, struct job *job)
 {
-	struct page *page = crew->host->page;
+	struct page *page = worker->crew->host->page;
+	struct sl_batch *batch;
+	int r;
 
 	if (!job->delivery)
-		return true;
-	(void)page_add(page->records_in, job->delivery->batch->head.count);
+		return 1;
+	batch = job->delivery->batch;
+	(void)page_add(page->records_in, batch->head.count);
 	(void)page_add(page->batches_in, 1);
-	if (batch_check(job->delivery->batch) == 0)
-		return true;
+	r = batch_check(batch);
+	if (r == -ENOMEM)
+		return err_set(&worker->callback.err, r, "no memory for a batch of %u records",
+			batch->head.count);
+	if (r == 0)
+		return 1;
 	job->is_refused = true;
-	worker_done(crew, job, &job->next_in_list);
-	return false;
+	worker_done(worker->crew, job, &job->next_in_list);
+	return 0;
 }
 
 /* Under the lock. */
@@ -138,22 +149,23 @@ static uint32_t share_of(const struct worker *worker, uint32_t count, uint32_t l
 	return share < limit ? (uint32_t)share : limit;
 }
 
-/* Takes the first job that is new out of the queue, checks it, and puts it back to be shared. Under the lock. */
-static bool begin_first(struct crew *crew)
+/* Takes the first job that is new out of the queue, checks it, and puts it back to be shared. As take_in. Under the lock. */
+static int begin_first(struct worker *worker)
 {
+	struct crew *crew = worker->crew;
 	struct job *job = pop(crew);
-	bool is_good;
+	int r;
 
 	note_begun(crew, job);
 	(void)pthread_mutex_unlock(&crew->lock);
 	worker_wake_pump(crew);
-	is_good = worker_accept(crew, job);
+	r = take_in(worker, job);
 	(void)pthread_mutex_lock(&crew->lock);
-	if (!is_good)
-		return false;
+	if (r <= 0)
+		return r;
 	job->left = job->delivery->batch->head.count;
 	crew_put_back(crew, job);
-	return true;
+	return 1;
 }
 
 /* A record that is suspected goes before the others, and they wait for it: the queue has no more of the job until it is done. */
@@ -200,25 +212,26 @@ static void take_share(
 		crew_rouse(crew);
 }
 
-bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch)
+int worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch)
 {
 	struct crew *crew = worker->crew;
 	struct job *job;
+	int r = 0;
 
 	(void)pthread_mutex_lock(&crew->lock);
-	while (crew->todo.head && !crew->todo.head->is_begun && !begin_first(crew))
-		;
+	while (r == 0 && crew->todo.head && !crew->todo.head->is_begun)
+		r = begin_first(worker);
 	job = crew->todo.head;
-	if (!job) {
+	if (r < 0 || !job) {
 		(void)pthread_mutex_unlock(&crew->lock);
-		return false;
+		return r;
 	}
 	if (!take_suspect(crew, job, ret_stretch))
 		take_share(worker, job, limit, ret_stretch);
 	if (crew->host->stage->coroutines > 0)
 		(void)page_add(worker->in_hand, ret_stretch->end - ret_stretch->at);
 	(void)pthread_mutex_unlock(&crew->lock);
-	return true;
+	return 1;
 }
 
 /* --- the roles ---------------------------------------------------------------------------------- */
@@ -508,8 +521,9 @@ static int run_job(struct worker *worker, struct job *job)
 	int64_t elapsed;
 	int r;
 
-	if (!worker_accept(worker->crew, job))
-		return 0;
+	r = take_in(worker, job);
+	if (r <= 0)
+		return r;
 	if (worker->callback.memory) {
 		r = memory_recognise(&worker->callback, worker->uncommitted, job);
 		if (r != MEMORY_NEW)
@@ -638,10 +652,12 @@ static int work_on_records(struct worker *worker)
 	struct stretch stretch;
 	int r = 0;
 
-	while (r == 0 && wait_for_records(worker->crew))
-		if (worker_take(worker, UINT32_MAX, &stretch))
+	while (r >= 0 && wait_for_records(worker->crew)) {
+		r = worker_take(worker, UINT32_MAX, &stretch);
+		if (r > 0)
 			r = run_stretch(worker, &stretch);
-	return r;
+	}
+	return r < 0 ? r : 0;
 }
 
 static int work(struct worker *worker)

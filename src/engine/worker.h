@@ -40,16 +40,14 @@ void worker_done(struct crew *crew, struct job *first, struct job **last);
 void worker_fail(struct crew *crew, struct callback *callback, int error);
 void worker_wake_pump(struct crew *crew);
 /*
- * The next records to be done, [at, end) of a job; at most `limit`, and not more than this worker's share. False: none at hand.
+ * The next records to be done, [at, end) of a job; at most `limit`, and not more than this worker's share. 1; 0: none at hand; -ENOMEM.
  * An empty batch is a stretch without records, to be ended too.
  */
 struct stretch {
 	struct job *job;
 	uint32_t at, end;
 };
-bool worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch);
-/* A batch that comes into the stage: counts it, and checks its payload. False: refused and handed back. */
-bool worker_accept(struct crew *crew, struct job *job);
+int worker_take(struct worker *worker, uint32_t limit, struct stretch *ret_stretch);
 
 /* Puts what it has computed since the last time into its slot. Under the lock. */
 void worker_show_cpu(struct worker *worker);

@@ -147,6 +147,26 @@ def test_walk(faulty, kind, process, lasting):
     assert walk(faulty, kind, process, lasting) > 0
 
 
+def test_a_batch_for_which_there_is_no_memory_keeps_its_place(faulty):
+    """Those behind it, which are in the process by then, must not be written before it."""
+    seen = 0
+    for n in range(48, 140):
+        trial = Trial(faulty, f"malloc:{n}@save.0")
+        try:
+            trial.place.write("p.conf", """stages = { read = { source = "file"; path = "in.ndjson"; };
+                save = { sink = "file"; from = "read"; path = "out.ndjson"; backoff = "1ms"; queue = 16; restart = 100; }; };""")
+            code, err = trial.run(trial.fault)
+            assert code == 0, f"{trial.fault}: exit status {code}\n{err}"
+            found = [json.loads(line)["id"] for line in open(trial.place.path / "out.ndjson")]
+            assert found == list(range(RECORDS)), f"{trial.fault}: in another order, or not once each\n{err}"
+            seen += "no memory for a batch" in err
+        finally:
+            trial.place.close()
+        if seen == 3:
+            return
+    pytest.fail("never a batch without memory")
+
+
 @pytest.mark.parametrize("fault", ("sqlite-write:30+2@read.0", "sqlite-write:30+2@rows.0", "sqlite-write:36+2@save.0", "write:9+2@save.0"))
 def test_full_disk_is_waited_for(faulty, fault):
     trial = Trial(faulty, fault)
