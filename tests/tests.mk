@@ -28,6 +28,7 @@ UNIT_TESTS = \
 	tests/unit/test_order \
 	tests/unit/test_outlet \
 	tests/unit/test_pattern \
+	tests/unit/test_point \
 	tests/unit/test_repeats \
 	tests/unit/test_sandbox \
 	tests/unit/test_secret \
@@ -123,6 +124,9 @@ tests_unit_test_status_SOURCES = tests/unit/test_status.c
 tests_unit_test_status_CFLAGS = $(AM_CFLAGS) $(JANSSON_CFLAGS)
 tests_unit_test_status_LDADD = libsupervisor.a $(LINK_TEST_LIBS) $(JANSSON_LIBS) -lm
 nodist_EXTRA_tests_unit_test_status_SOURCES = dummy.cxx
+tests_unit_test_point_SOURCES = tests/unit/test_point.c
+tests_unit_test_point_LDADD = libstate.a $(LINK_TEST_LIBS) $(SQLITE_LIBS)
+nodist_EXTRA_tests_unit_test_point_SOURCES = dummy.cxx
 tests_unit_test_suspects_SOURCES = tests/unit/test_suspects.c
 tests_unit_test_suspects_LDADD = libsupervisor.a libengine.a libstate.a $(TASK_LIBS) $(LINK_TEST_LIBS) $(SQLITE_LIBS)
 nodist_EXTRA_tests_unit_test_suspects_SOURCES = dummy.cxx

@@ -10,6 +10,11 @@
 #include "state/point.h"
 #include "state/store.h"
 
+/* An upsert, since that alone does not yield to what the statement above says of conflicts. */
+#define STALE(row)                                                                                 \
+	" ON origins BEGIN INSERT INTO stale_origins VALUES (" row ".stage, " row ".origin, 3) "   \
+	"ON CONFLICT (stage, origin) DO UPDATE SET slots = 3 WHERE slots <> 3; END;"
+
 static const char *const steps[] = {
 	"CREATE TABLE origins (stage TEXT NOT NULL, origin INTEGER NOT NULL, series INTEGER NOT "
 	"NULL,"
@@ -33,6 +38,18 @@ static const char *const steps[] = {
 	" PRIMARY KEY (slot, stage, instance));"
 	"CREATE TABLE bounds (origin INTEGER NOT NULL, position INTEGER NOT NULL, PRIMARY KEY "
 	"(origin, position)) WITHOUT ROWID",
+	/* Which origins the slots do not hold as they are now: a bit for each slot. */
+	"CREATE TABLE stale_origins (stage TEXT NOT NULL, origin INTEGER NOT NULL, slots INTEGER "
+	"NOT NULL,"
+	" PRIMARY KEY (stage, origin)) WITHOUT ROWID;"
+	"INSERT INTO stale_origins SELECT stage, origin, 3 FROM origins UNION"
+	" SELECT stage, origin, 3 FROM point_origins;"
+	/* clang-format off */
+	"CREATE TRIGGER origin_added AFTER INSERT" STALE("new")
+	"CREATE TRIGGER origin_changed AFTER UPDATE" STALE("new")
+	"CREATE TRIGGER origin_removed AFTER DELETE" STALE("old")
+	"CREATE INDEX origins_by_origin ON origins (origin)",
+	/* clang-format on */
 };
 
 const struct store_kind checkpoint_kind = {

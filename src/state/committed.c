@@ -10,6 +10,11 @@
 
 #include "state/store.h"
 
+/* An upsert, since that alone does not yield to what the statement above says of conflicts. */
+#define STALE(row)                                                                                 \
+	" ON batches BEGIN INSERT INTO stale_origins VALUES (" row ".run, " row ".origin, 3) ON "  \
+	"CONFLICT (run, origin) DO UPDATE SET slots = 3 WHERE slots <> 3; END;"
+
 static const char *const steps[] = {
 	"CREATE TABLE batches (run INTEGER NOT NULL, origin INTEGER NOT NULL, path INTEGER NOT "
 	"NULL,"
@@ -26,6 +31,17 @@ static const char *const steps[] = {
 	"CREATE TABLE point_marks (slot INTEGER NOT NULL, instance INTEGER NOT NULL, run INTEGER "
 	"NOT NULL, mark BLOB,"
 	" PRIMARY KEY (slot, instance))",
+	/* Of which origins the slots do not hold the names as they are now: a bit for each slot. */
+	"CREATE TABLE stale_origins (run INTEGER NOT NULL, origin INTEGER NOT NULL, slots INTEGER "
+	"NOT NULL,"
+	" PRIMARY KEY (run, origin)) WITHOUT ROWID;"
+	"INSERT INTO stale_origins SELECT run, origin, 3 FROM batches UNION"
+	" SELECT run, origin, 3 FROM point_batches;"
+	/* clang-format off */
+	"CREATE TRIGGER batch_added AFTER INSERT" STALE("new")
+	"CREATE TRIGGER batch_changed AFTER UPDATE" STALE("new")
+	"CREATE TRIGGER batch_removed AFTER DELETE" STALE("old"),
+	/* clang-format on */
 };
 
 enum statement { HAS, ADD, RAISE, PASS, FORGET, MARK, RECALL, STATEMENT_COUNT };

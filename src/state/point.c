@@ -105,13 +105,18 @@ int point_save_sources(const char *state, uint64_t number, struct err *err)
 
 	/* Bounds that all have passed are of no use any more. */
 	(void)snprintf(sql, sizeof(sql),
-		"DELETE FROM point_origins WHERE slot = %1$u;"
+		"DELETE FROM bounds WHERE origin IN (SELECT origin FROM stale_origins WHERE slots "
+		"& %2$u) AND position <= (SELECT min(position) FROM origins WHERE origins.origin = "
+		"bounds.origin);"
+		"DELETE FROM point_origins WHERE slot = %1$u AND (stage, origin) IN "
+		"(SELECT stage, origin FROM stale_origins WHERE slots & %2$u);"
+		"INSERT INTO point_origins SELECT %1$u, " ORIGIN_COLUMNS
+		" FROM stale_origins CROSS JOIN origins USING (stage, origin) WHERE slots & %2$u;"
+		"DELETE FROM stale_origins WHERE slots = %2$u;"
+		"UPDATE stale_origins SET slots = slots - %2$u WHERE slots & %2$u;"
 		"DELETE FROM point_counts WHERE slot = %1$u;"
-		"INSERT INTO point_origins SELECT %1$u, " ORIGIN_COLUMNS " FROM origins;"
-		"INSERT INTO point_counts SELECT %1$u, " COUNT_COLUMNS " FROM counts;"
-		"DELETE FROM bounds WHERE position <= (SELECT min(position) FROM origins "
-		"WHERE origins.origin = bounds.origin)",
-		slot);
+		"INSERT INTO point_counts SELECT %1$u, " COUNT_COLUMNS " FROM counts",
+		slot, 1u << slot);
 	return run_all(state, &checkpoint_kind, sql, err);
 }
 
@@ -123,11 +128,15 @@ int point_save_sink(const char *state, const char *stage, uint64_t number, struc
 	int r;
 
 	(void)snprintf(sql, sizeof(sql),
-		"DELETE FROM point_batches WHERE slot = %1$u;"
+		"DELETE FROM point_batches WHERE slot = %1$u AND (run, origin) IN "
+		"(SELECT run, origin FROM stale_origins WHERE slots & %2$u);"
+		"INSERT INTO point_batches SELECT %1$u, " BATCH_COLUMNS
+		" FROM stale_origins CROSS JOIN batches USING (run, origin) WHERE slots & %2$u;"
+		"DELETE FROM stale_origins WHERE slots = %2$u;"
+		"UPDATE stale_origins SET slots = slots - %2$u WHERE slots & %2$u;"
 		"DELETE FROM point_marks WHERE slot = %1$u;"
-		"INSERT INTO point_batches SELECT %1$u, " BATCH_COLUMNS " FROM batches;"
-		"INSERT INTO point_marks SELECT %1$u, instance, run, mark FROM marks;",
-		slot);
+		"INSERT INTO point_marks SELECT %1$u, instance, run, mark FROM marks",
+		slot, 1u << slot);
 	r = run_all(state, &kind, sql, err);
 	return r == 0 ? store_sync(state, name, err) : r;
 }

@@ -24,7 +24,10 @@ struct point_place {
 	uint64_t series; /* see checkpoint.h */
 };
 
-/* Two points have two slots: that which counts is not written to. */
+/*
+ * Two points have two slots: that which counts is not written to. A slot holds all that there was, but of origins only those are copied that were
+ * changed since it was written last, by whomever: the stores' triggers note them, for each slot.
+ */
 static inline unsigned point_slot(uint64_t number)
 {
 	return number % 2;

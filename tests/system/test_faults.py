@@ -167,7 +167,7 @@ def test_a_batch_for_which_there_is_no_memory_keeps_its_place(faulty):
     pytest.fail("never a batch without memory")
 
 
-@pytest.mark.parametrize("fault", ("sqlite-write:30+2@read.0", "sqlite-write:30+2@rows.0", "sqlite-write:36+2@save.0", "write:9+2@save.0"))
+@pytest.mark.parametrize("fault", ("sqlite-write:38+2@read.0", "sqlite-write:30+2@rows.0", "sqlite-write:36+2@save.0", "write:9+2@save.0"))
 def test_full_disk_is_waited_for(faulty, fault):
     trial = Trial(faulty, fault)
     try:
@@ -181,7 +181,7 @@ def test_full_disk_is_waited_for(faulty, fault):
 
 def test_a_disk_that_cannot_write_stops_the_source(faulty):
     """A checkpoint that is answered with an I/O error is tried for some seconds, and not for ever."""
-    trial = Trial(faulty, "sqlite-write:30+:EIO@read.0")
+    trial = Trial(faulty, "sqlite-write:38+:EIO@read.0")
     try:
         assert trial.check("the checkpoint cannot be written (tried 8 times)")
     finally:
