@@ -156,7 +156,7 @@ static uint64_t fold_options(uint64_t hash, const struct graph_stage *stage)
 
 uint64_t graph_shape(const struct graph *graph)
 {
-	uint64_t hash = GRAPH_VERSION;
+	uint64_t hash = SHAPE_VERSION;
 
 	for (uint32_t i = 0; i < graph->stage_count; i++) {
 		const struct graph_stage *stage = &graph->stages[i];

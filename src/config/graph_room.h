@@ -8,6 +8,8 @@
 
 /* Another layout, another version: a supervisor and a sluice-stage of different builds refuse each other. */
 #define GRAPH_VERSION 10
+/* Raised when what is hashed into a shape changes, or what the same config means: then work of the two must not mix. Not with the layout. */
+#define SHAPE_VERSION 10
 #define GRAPH_FIELDS 8
 #define GRAPH_STAGE_FIELDS 32
 

@@ -146,6 +146,19 @@ static void links_are_known_at_both_ends(void **state)
 	graph_free(graph);
 }
 
+/* Stores hold it: a start by the next version must find it as it was, whatever the layout is by then. */
+static void the_shape_lasts(void **state)
+{
+	struct example e;
+	struct graph *graph;
+
+	(void)state;
+	example_init(&e);
+	assert_int_equal(there_and_back(&e.graph, &graph), 0);
+	assert_true(graph->shape == UINT64_C(0xf47d261030108d29));
+	graph_free(graph);
+}
+
 static void the_shape_is_what_changes_records(void **state)
 {
 	struct example e;
@@ -392,6 +405,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_graph_comes_back_whole),
 		cmocka_unit_test(links_are_known_at_both_ends),
+		cmocka_unit_test(the_shape_lasts),
 		cmocka_unit_test(the_shape_is_what_changes_records),
 		cmocka_unit_test(what_cannot_be_is_refused),
 		cmocka_unit_test(damage_never_gets_further),
