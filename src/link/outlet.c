@@ -531,6 +531,24 @@ static struct duty *find_duty(struct outlet *outlet, struct edge *edge, struct o
 	return NULL;
 }
 
+/* ... and of two that it holds, because one was empty and filled a hole above, that with so many records. */
+static struct duty *find_settled(struct outlet *outlet, struct edge *edge, struct outlet_peer *peer,
+	const struct frame_settled *settled)
+{
+	struct duty *first = find_duty(outlet, edge, peer, &settled->id);
+	struct duty *duty;
+
+	if (!first || first->peer != peer || first->batch->head.count == settled->received)
+		return first;
+	DL_FOREACH(peer->sent, duty)
+	{
+		if (memcmp(&duty->key, &first->key, sizeof(duty->key)) == 0 &&
+			duty->batch->head.count == settled->received)
+			return duty;
+	}
+	return first;
+}
+
 static int count_settled(
 	struct outlet *outlet, struct duty *duty, const struct frame_settled *settled)
 {
@@ -578,7 +596,7 @@ static int receive_settled(struct outlet *outlet, struct edge *edge, struct outl
 
 	if (frame_get_settled(data, size, &settled) < 0)
 		return -EBADMSG;
-	duty = find_duty(outlet, edge, peer, &settled.id);
+	duty = find_settled(outlet, edge, peer, &settled);
 	if (!duty || duty->peer != peer)
 		return 0; /* an empty batch that filled a hole */
 	/* ... and the batch itself is on its way once more, to the same peer: it will answer for itself. */

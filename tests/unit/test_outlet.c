@@ -205,17 +205,23 @@ static void release_nothing(void *owner)
 	(void)owner;
 }
 
-/* One of five records, at that position. */
-static void take(struct fixture *f, uint64_t start)
+static void take_some(struct fixture *f, uint64_t start, uint32_t count)
 {
 	struct batch_head head = {
-		.id = { .run = 1, .origin = ORIGIN, .start = start, .end = start + 1 }, .count = 5
+		.id = { .run = 1, .origin = ORIGIN, .start = start, .end = start + 1 },
+		.count = count
 	};
 	struct outlet_output output = { .whole = batch_over(
-						&head, "12345", 5, release_nothing, NULL) };
+						&head, "12345", count, release_nothing, NULL) };
 
 	assert_non_null(output.whole);
 	assert_int_equal(outlet_take(f->outlet, &output, NULL), 0);
+}
+
+/* One of five records, at that position. */
+static void take(struct fixture *f, uint64_t start)
+{
+	take_some(f, start, 5);
 }
 
 static void check_credit(struct fixture *f, uint32_t credit)
@@ -276,6 +282,36 @@ static void a_holes_answer_is_not_the_batchs(void **state)
 	assert_int_equal(f->tally[tally_received(0)], 10);
 }
 
+/* Above, a hole was filled for a successor: what it makes of that has the name of the batch that its predecessor sent, and both are on their way. */
+static void settle_both(struct fixture *f, bool is_empty_last)
+{
+	struct batch_head heads[2];
+
+	connect_peer(f);
+	(void)expect(f, FRAME_PING);
+	take_some(f, 10, is_empty_last ? 5 : 0);
+	take_some(f, 10, is_empty_last ? 0 : 5);
+	heads[0] = expect(f, FRAME_BATCH);
+	heads[1] = expect(f, FRAME_BATCH);
+	say_settled(f, &heads[0]);
+	assert_int_equal(f->settled, 1);
+	say_settled(f, &heads[1]);
+	assert_int_equal(f->settled, 2);
+	assert_true(outlet_is_settled(f->outlet));
+	assert_int_equal(f->tally[tally_sent(0)], 5);
+	assert_int_equal(f->tally[tally_received(0)], 5);
+}
+
+static void an_empty_one_behind_a_batch_of_its_name_is_settled(void **state)
+{
+	settle_both(*state, true);
+}
+
+static void a_batch_behind_an_empty_one_of_its_name_is_settled(void **state)
+{
+	settle_both(*state, false);
+}
+
 static void a_refused_batch_gives_credit_back_once(void **state)
 {
 	struct fixture *f = *state;
@@ -314,6 +350,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(
 			a_hole_takes_credit_and_gives_it_back, setup, teardown),
 		cmocka_unit_test_setup_teardown(a_holes_answer_is_not_the_batchs, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			an_empty_one_behind_a_batch_of_its_name_is_settled, setup, teardown),
+		cmocka_unit_test_setup_teardown(
+			a_batch_behind_an_empty_one_of_its_name_is_settled, setup, teardown),
 		cmocka_unit_test_setup_teardown(
 			a_refused_batch_gives_credit_back_once, setup, teardown),
 		cmocka_unit_test_setup_teardown(
