@@ -19,7 +19,9 @@ libengine_a_SOURCES = \
 	src/engine/output.c src/engine/output.h \
 	src/engine/peek.c src/engine/peek.h \
 	src/engine/points.c src/engine/points.h \
-	src/engine/pump.c src/engine/pump.h \
+	src/engine/pump.c src/engine/pump.h src/engine/pump_room.h \
+	src/engine/pump_words.c \
+	src/engine/pump_work.c \
 	src/engine/quarantine.c src/engine/quarantine.h \
 	src/engine/refuse.c \
 	src/engine/registry.c src/engine/registry.h \
@@ -31,7 +33,8 @@ libengine_a_SOURCES = \
 	src/engine/tap.c src/engine/tap.h \
 	src/engine/tasks.c src/engine/tasks.h \
 	src/engine/vet.c src/engine/vet.h \
-	src/engine/worker.c src/engine/worker.h
+	src/engine/worker.c src/engine/worker.h src/engine/worker_room.h \
+	src/engine/worker_roles.c
 
 # Beside the others at run time in the build folder; in libexec once installed.
 pkglibexec_PROGRAMS = sluice-stage

@@ -184,7 +184,7 @@ hidden byte is_urgent, is_found, pick, what;
 
 /* --- the wire ------------------------------------------------------------------------------------------- */
 
-/* A process that is gone, or has closed the socket, gets nothing; nobody learns of it. [src/link/outlet.c: send_to] */
+/* A process that is gone, or has closed the socket, gets nothing; nobody learns of it. [src/link/outlet.c: outlet_send_to] */
 inline send_down(link, type, batch, flags)
 {
 	if
@@ -240,7 +240,7 @@ inline empty_down(link)
 /* [src/link/outlet.c: has_met_all] */
 #define HAS_MET_ALL(p) (outlet_least[OUT_BEGIN(p)] > 0 && (!SECOND(p) || outlet_least[OUT_END(p) - 1] > 0))
 
-/* [src/link/outlet.c: send_duty send_batch] */
+/* [src/link/outlet.c: send_duty outlet_send_batch] */
 inline send_slot(p, at, link)
 {
 	held[p].slot[at] = (held[p].slot[at] & ~7) | (SENT + link - OUT_BEGIN(p));
@@ -256,7 +256,7 @@ inline send_slot(p, at, link)
 	send_down(link, BATCH, at / EPOCHS + 1, g_flags2)
 }
 
-/* The live peer with the most credit; of two with as much, `pick` says which, then the other. [src/link/outlet.c: send_waiting peer_for choose_peer] */
+/* The live peer with the most credit; of two with as much, `pick` says which, then the other. [src/link/outlet.c: outlet_send_waiting peer_for choose_peer] */
 inline send_waiting(p)
 {
 	g_at = 0;
@@ -297,7 +297,7 @@ inline count_held(p)
 	od
 }
 
-/* With the sentinel goes the last word about the floor. [src/link/outlet.c: send_sentinel send_sentinels] */
+/* With the sentinel goes the last word about the floor. [src/link/outlet_peers.c: send_sentinel send_sentinels] */
 inline send_sentinels(p)
 {
 	count_held(p);
@@ -319,7 +319,7 @@ inline send_sentinels(p)
 	od
 }
 
-/* The floors, then empty batches for what was settled above them. [src/link/outlet.c: greet_peer send_hole] */
+/* The floors, then empty batches for what was settled above them. [src/link/outlet_peers.c: greet_peer send_hole] */
 inline greet(p, link)
 {
 	send_down(link, PING, 0, 0);
@@ -338,7 +338,7 @@ inline greet(p, link)
 #endif
 }
 
-/* [src/link/spans.c: floors_raise spans_forget] [src/link/outlet.c: outlet_floors_changed] */
+/* [src/link/spans.c: floors_raise spans_forget] [src/link/outlet_peers.c: outlet_floors_changed] */
 inline raise_floor(p, to)
 {
 	if
@@ -375,13 +375,13 @@ inline settle_cut()
 	raise_floor(SOURCE, g_floor)
 }
 
-/* Batch `at` is settled below; so its input is above. [src/engine/pump.c: on_settled settle_input] [src/link/inlet.c: inlet_settle peer_of] */
+/* Batch `at` is settled below; so its input is above. [src/engine/pump_work.c: pump_settled settle_input] [src/link/inlet.c: inlet_settle peer_of] */
 inline settle_slot(p, at)
 {
 	g_batch2 = at / EPOCHS + 1;
 	g_flags2 = held[p].slot[at];
 	held[p].slot[at] = NONE;
-	/* [src/link/outlet.c: remember_settled] */
+	/* [src/link/outlet_peers.c: remember_settled] */
 	if
 	:: g_batch2 > floor[p] -> settled[p] = settled[p] | BIT(g_batch2)
 	:: else -> skip
@@ -405,7 +405,7 @@ inline settle_slot(p, at)
 #define ANSWERS(s, flags) (((s) & HOLE) == ((flags) & HOLE))
 #endif
 
-/* i: the slot; is_found. [src/link/outlet.c: find_duty receive_settled] */
+/* i: the slot; is_found. [src/link/outlet_peers.c: find_duty find_settled receive_settled] */
 inline find_slot(p, link, batch, flags)
 {
 	is_found = false;
@@ -419,7 +419,7 @@ inline find_slot(p, link, batch, flags)
 	od
 }
 
-/* [src/link/outlet.c: wait_again] */
+/* [src/link/outlet_peers.c: wait_again] */
 inline wait_again(p, at)
 {
 #ifdef NO_REDELIVERY
@@ -429,7 +429,7 @@ inline wait_again(p, at)
 #endif
 }
 
-/* [src/link/outlet.c: receive_hello] */
+/* [src/link/outlet_peers.c: receive_hello] */
 inline receive_hello(p, link, ep, to)
 {
 	if
@@ -448,7 +448,7 @@ inline receive_hello(p, link, ep, to)
 	fi
 }
 
-/* [src/link/outlet.c: peer_named receive_frame receive_grant receive_settled receive_failed receive_bye] */
+/* [src/link/outlet_peers.c: peer_named receive_frame receive_grant receive_settled receive_failed receive_bye] */
 inline receive_up(p, link)
 {
 	up[link]?g_type, g_batch, g_flags, g_epoch, g_floor;
@@ -468,7 +468,7 @@ inline receive_up(p, link)
 			find_slot(p, link, g_batch, g_flags);
 			if
 			:: is_found ->
-				/* Conservation: as many records received as sent. [src/link/outlet.c: count_settled] */
+				/* Conservation: as many records received as sent. [src/link/outlet_peers.c: count_settled] */
 				assert((held[p].slot[g_slot] & HOLE) == (g_flags & HOLE));
 				settle_slot(p, g_slot)
 			:: else -> skip
@@ -493,7 +493,7 @@ inline receive_up(p, link)
 	fi
 }
 
-/* [src/link/outlet.c: outlet_receive] */
+/* [src/link/outlet_peers.c: outlet_receive] */
 inline read_outlet(p)
 {
 	g_link = OUT_BEGIN(p);
@@ -504,7 +504,7 @@ inline read_outlet(p)
 	od
 }
 
-/* [src/link/outlet.c: outlet_peer_gone] */
+/* [src/link/outlet_peers.c: outlet_peer_gone] */
 inline outlet_gone(p, link, ep)
 {
 	if
@@ -541,7 +541,7 @@ inline inlet_up(link, ep)
 	fi
 }
 
-/* What came from the dead one and is not begun is dropped. [src/link/inlet.c: inlet_peer_gone] [src/engine/pump.c: drop_ready] [src/link/order.c: order_drop] */
+/* What came from the dead one and is not begun is dropped. [src/link/inlet.c: inlet_peer_gone] [src/engine/pump_words.c: drop_ready] [src/link/order.c: order_drop] */
 inline inlet_gone(p, link, ep)
 {
 	if
@@ -568,7 +568,7 @@ inline inlet_gone(p, link, ep)
 	fi
 }
 
-/* One batch more may be sent: this one is begun. [src/link/inlet.c: inlet_grant] [src/engine/pump.c: read_crew] */
+/* One batch more may be sent: this one is begun. [src/link/inlet.c: inlet_grant] [src/engine/pump_work.c: pump_read_crew] */
 inline grant(link, ep, flags)
 {
 #ifdef NO_INLET_EPOCH
@@ -586,7 +586,7 @@ inline grant(link, ep, flags)
 
 /* --- transforms ---------------------------------------------------------------------------------------------- */
 
-/* Room for one more, and credit for it? [src/engine/pump.c: gates_are_open] [src/link/outlet.c: outlet_has_room outlet_has_credit] */
+/* Room for one more, and credit for it? [src/engine/pump_work.c: gates_are_open] [src/link/outlet.c: outlet_has_room outlet_has_credit] */
 #define SOME_CREDIT(p)                                                                             \
 	((outlet_state[OUT_BEGIN(p)] == LIVE && HAS_CREDIT(OUT_BEGIN(p))) ||                       \
 		(SECOND(p) && outlet_state[OUT_END(p) - 1] == LIVE && HAS_CREDIT(OUT_END(p) - 1)))
@@ -609,7 +609,7 @@ inline see_gates(p)
 	od
 }
 
-/* A batch is begun, worked on, and its output taken by the outlet. [src/engine/pump.c: give_delivery job_done_transform] [src/link/outlet.c: outlet_take] */
+/* A batch is begun, worked on, and its output taken by the outlet. [src/engine/pump_work.c: give_delivery job_done_transform] [src/link/outlet.c: outlet_take] */
 inline work(p, at)
 {
 	grant(IN_BEGIN(p), at % EPOCHS + 1, held[p].slot[at]);
@@ -620,7 +620,7 @@ inline work(p, at)
 	fi
 }
 
-/* g_pick: one that may be begun; or SLOTS. `pick`: from which end is looked. [src/engine/pump.c: hand_out next_delivery] */
+/* g_pick: one that may be begun; or SLOTS. `pick`: from which end is looked. [src/engine/pump_work.c: pump_hand_out next_delivery] */
 inline find_ready(p)
 {
 	g_pick = SLOTS;
@@ -634,7 +634,7 @@ inline find_ready(p)
 	od
 }
 
-/* [src/engine/pump.c: hand_out] */
+/* [src/engine/pump_work.c: pump_hand_out] */
 inline send_and_begin(p)
 {
 	do
@@ -689,7 +689,7 @@ inline answer(link, ep, batch, flags)
 #endif
 }
 
-/* [src/engine/memory.c: memory_recognise find_written] [src/state/committed.c: committed_has] [src/engine/worker.c: run_job run_sink skip_known keep_uncommitted] */
+/* [src/engine/memory.c: memory_recognise find_written] [src/state/committed.c: committed_has] [src/engine/worker.c: run_job skip_known] [src/engine/worker_roles.c: run_sink worker_keep_uncommitted] */
 inline take_in(p, link, ep, batch, flags)
 {
 	if
@@ -722,7 +722,7 @@ inline take_in(p, link, ep, batch, flags)
 /*
  * What was written is made to last together with its names; then it is settled. Who finds a name there that its own group wrote lost a
  * race against the other instance: its process goes back to the last commit, which is seen here as taking out these records alone.
- * [src/engine/worker.c: commit] [src/engine/memory.c: memory_keep] [src/state/committed.c: check_new committed_add committed_end]
+ * [src/engine/worker_roles.c: worker_commit] [src/engine/memory.c: memory_keep] [src/state/committed.c: check_new committed_add committed_end]
  */
 inline commit(p)
 {
@@ -779,7 +779,7 @@ inline find_next(p)
 	od
 }
 
-/* [src/engine/pump.c: release_ordered] */
+/* [src/engine/pump.c: pump_release_ordered] */
 inline release(p)
 {
 	find_next(p);
@@ -840,7 +840,7 @@ inline receive_down(p, link)
 	fi
 }
 
-/* [src/link/inlet.c: inlet_peer_finished] [src/link/outlet.c: outlet_peer_finished] */
+/* [src/link/inlet.c: inlet_peer_finished] [src/link/outlet_peers.c: outlet_peer_finished] */
 inline hear_done(p, about)
 {
 	g_link = 0;
@@ -862,7 +862,7 @@ inline hear_done(p, about)
 	od
 }
 
-/* [src/engine/pump.c: read_words hear_word word_for_inlet word_for_outlet] */
+/* [src/engine/pump_words.c: pump_read_words hear_word word_for_inlet word_for_outlet] */
 inline hear_word(p)
 {
 	words[p]?g_type, g_who, g_epoch;
@@ -938,7 +938,7 @@ inline say_bye(p)
 	od
 }
 
-/* [src/engine/pump.c: life_event life_act end_outlets] [src/link/outlet.c: outlet_end] */
+/* [src/engine/pump.c: life_event life_act end_outlets] [src/link/outlet_peers.c: outlet_end] */
 inline live(p)
 {
 	see_inputs(p);
@@ -970,7 +970,7 @@ inline live(p)
 #endif
 }
 
-/* [src/link/outlet.c: outlet_is_done] */
+/* [src/link/outlet_peers.c: outlet_is_done] */
 #define IS_DONE(p)                                                                                  \
 	(life[p] == LIFE_ENDING && outlet_state[OUT_BEGIN(p)] == LEFT &&                           \
 		(!SECOND(p) || outlet_state[OUT_END(p) - 1] == LEFT))
@@ -1051,7 +1051,7 @@ inline clear_instance(p)
 	od
 }
 
-/* What was cut before comes first. [src/engine/ledger.c: origins_cut] [src/engine/pump.c: keep_cut give_cut] [src/engine/keeper.c: keeper_cut] */
+/* What was cut before comes first. [src/engine/ledger.c: origins_cut] [src/engine/pump_work.c: keep_cut give_cut] [src/engine/keeper.c: keeper_cut] */
 inline cut_batch()
 {
 	if
@@ -1117,7 +1117,7 @@ inline go_on(p)
 #else
 #define MAY_TICK(p) (len(words[p]) == 0 && !HAS_NEWS(p) && len(down[OUT_BEGIN(p)]) + len(down[OUT_END(p) - 1]) == 0 && (p == SOURCE || len(down[IN_BEGIN(p)]) == 0))
 #endif
-/* [src/link/outlet.c: outlet_tick ping_peer] */
+/* [src/link/outlet_peers.c: outlet_tick ping_peer] */
 inline ping(p)
 {
 	floor_news[p] = false;
@@ -1179,7 +1179,7 @@ end:
 			:: what == WORDS -> read_all_words(p)
 			:: what == OUTLET -> read_outlet(p)
 			:: what == FIRST_INLET || what == SECOND_INLET -> read_inlet(p, IN_BEGIN(p) + what - FIRST_INLET)
-			/* [src/engine/pump.c: hand_out_cuts job_done_source] [src/engine/worker.c: run_source] */
+			/* [src/engine/pump_work.c: hand_out_cuts job_done_source] [src/engine/worker_roles.c: run_source] */
 			:: what == CUT -> cut_batch()
 			:: what == END -> life[p] = LIFE_DRAINING
 #ifdef SLOW_BRANCH
@@ -1293,7 +1293,7 @@ inline tell_newcomer(p)
 
 /*
  * A source's successor makes again all cuts behind the first one that is not settled; of those that are settled only their place is given.
- * [src/engine/keeper.c: take_over keeper_next_repeat] [src/engine/worker.c: cut_again]
+ * [src/engine/keeper.c: take_over keeper_next_repeat] [src/engine/worker_roles.c: cut_again]
  */
 inline load_source()
 {
