@@ -25,11 +25,12 @@ def run(*command, output=None):
     return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
-def measure(times, commands):
-    """Each command in turn, `times` rounds: {name: (median wall, median cpu)}; one round before is not counted."""
+def measure(times, commands, before=lambda: None):
+    """Each command in turn, `times` rounds: {name: (median wall, median cpu)}; one round before is not counted, nor is what `before` does before each."""
     found = {name: [] for name in commands}
     for n in range(times + 1):
         for name, (command, output) in commands.items():
+            before()
             one = run(*command, output=output)
             if n > 0:
                 found[name].append(one)

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: MIT
-"""1 000 000 rows, CSV -> PostgreSQL and PostgreSQL -> CSV, beside psql's \\copy; a server of its own, as it comes."""
+"""
+1 000 000 rows, CSV -> PostgreSQL and PostgreSQL -> CSV, beside psql's \\copy; a server of its own, as it comes. Then both again with --kills N (100) kill -9
+of their stage processes on the way, at random.
+"""
+import argparse
 import os
 import pathlib
+import random
 import subprocess
 import sys
 import time
 
-from common import PLACE, done, measure, sluice, table
+from common import BUILD, ENV, PLACE, done, measure, sluice, table
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "tests/system"))
 import pg  # noqa: E402
+from conftest import kill_some  # noqa: E402
 
 ROWS = 1_000_000
 COLUMNS = "id int, customer text, amount numeric, paid boolean, city text, created timestamptz, note text"
@@ -24,42 +30,73 @@ def write_input():
 
 
 def write_configs(connection):
-    # Each round finds an empty table.
-    (PLACE / "in.conf").write_text(f"""stages = {{
-      read = {{ source = "file"; path = "in.csv"; }};
-      save = {{ sink = "postgres"; from = "read"; connection = "{connection}"; table = "orders"; }};
-    }};""")
-    (PLACE / "out.conf").write_text(f"""stages = {{
-      read = {{ source = "postgres"; connection = "{connection}"; table = "source"; key = "id"; }};
-      save = {{ sink = "file"; from = "read"; path = "out.csv"; }};
-    }};""")
+    dies = 'restart = 10000; backoff = "1ms";'
+    for name, more in ("", ""), ("-killed", dies):
+        # Each round finds an empty table.
+        (PLACE / f"in{name}.conf").write_text(f"""stages = {{
+          read = {{ source = "file"; path = "in.csv"; {more} }};
+          save = {{ sink = "postgres"; from = "read"; connection = "{connection}"; table = "orders"; {more} }};
+        }};""")
+        (PLACE / f"out{name}.conf").write_text(f"""stages = {{
+          read = {{ source = "postgres"; connection = "{connection}"; table = "source"; key = "id"; {more} }};
+          save = {{ sink = "file"; from = "read"; path = "out{name}.csv"; {more} }};
+        }};""")
     (PLACE / "query.conf").write_text(f"""stages = {{
       read = {{ source = "postgres"; connection = "{connection}"; table = "source"; }};
       save = {{ sink = "file"; from = "read"; path = "query.csv"; }};
     }};""")
 
 
+def kill_on_the_way(config, kills):
+    seed = random.randrange(1_000_000)
+    begin = time.monotonic()
+    process = subprocess.Popen([BUILD / "sluice", "run", "--quiet", config], cwd=PLACE, env=ENV, stderr=subprocess.PIPE, text=True)
+    done_kills = kill_some(process, {"read", "save"}, kills, seed)
+    said = process.communicate()[1]
+    assert process.returncode == 0, said
+    print(f"  {config}: {done_kills} kills (seed {seed}), {time.monotonic() - begin:.2f} s")
+
+
+def check_table(server):
+    assert server.ask("SELECT count(*), count(DISTINCT id) AS ids, sum(amount)::text FROM orders") == [
+        [ROWS, ROWS, f"{sum(i * 37 for i in range(ROWS)) / 100:.2f}"]]
+
+
+def check_file(name):
+    with open(PLACE / name, encoding="utf-8") as file:
+        next(file)
+        assert [int(line.split(",", 1)[0]) for line in file] == list(range(ROWS)), name
+
+
 def main():
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("--kills", type=int, default=100)
+    kills = options.parse_args().kills
     server = pg.Server()
+
+    def empty():
+        server.psql(f"DROP TABLE IF EXISTS orders; CREATE TABLE orders ({COLUMNS});")
+        server.psql("CHECKPOINT")
     try:
         write_input()
         write_configs(server.connection)
         psql = [pg.PROGRAMS[-1] / "psql", "-X", "-q", server.connection, "-c"]
-        # Before each that loads: the table as new, for both in the same way.
-        clean = f"{psql[0]} -X -q '{server.connection}' -c 'DROP TABLE IF EXISTS orders' -c 'CREATE TABLE orders ({COLUMNS})' -c CHECKPOINT && exec "
-        load = {"psql \\copy from": (["sh", "-c", clean + f"{psql[0]} -X -q '{server.connection}' -c \"\\\\copy orders FROM in.csv CSV HEADER\""], None),
-                "sluice, CSV to table": (["sh", "-c", clean + " ".join(str(word) for word in sluice("in.conf"))], None)}
-        found = measure(3, load)
-        table(found, "psql \\copy from")
-        assert server.ask("SELECT count(*), count(DISTINCT id) AS ids, sum(amount)::text FROM orders") == [
-            [ROWS, ROWS, f"{sum(i * 37 for i in range(ROWS)) / 100:.2f}"]]
+        load = {"psql \\copy from": (psql + ["\\copy orders FROM in.csv CSV HEADER"], None),
+                "sluice, CSV to table": (sluice("in.conf"), None)}
+        table(measure(3, load, empty), "psql \\copy from")
+        check_table(server)
         server.psql("CREATE TABLE source AS TABLE orders; ALTER TABLE source ADD PRIMARY KEY (id); VACUUM ANALYZE source;")
         read = {"psql \\copy to": (psql + ["\\copy (SELECT * FROM source ORDER BY id) TO psql.csv CSV HEADER"], None),
                 "sluice, by key": (sluice("out.conf"), None),
                 "sluice, one query": (sluice("query.conf"), None)}
         table(measure(3, read), "psql \\copy to")
-        for name in "out.csv", "query.csv":
-            assert sum(1 for _ in open(PLACE / name, encoding="utf-8")) == ROWS + 1, name
+        check_file("out.csv")
+        assert sum(1 for _ in open(PLACE / "query.csv", encoding="utf-8")) == ROWS + 1
+        empty()
+        kill_on_the_way("in-killed.conf", kills)
+        check_table(server)
+        kill_on_the_way("out-killed.conf", kills)
+        check_file("out-killed.csv")
         print("  every row is there, once")
     finally:
         server.close()

@@ -692,7 +692,8 @@ def test_source_whose_server_is_killed_between_pages(place):
     """It goes on with the page that it had asked for: each record once, in order."""
     err = killed_again_and_again(place, SOURCE % ('url = "http://127.0.0.1:PORT/0"; records = "/items"; next = "cursor"; cursor = "/next"; rate = "600/s";', ""), 1)
     assert records(place) == [{"id": i} for i in range(600)]
-    assert err.count("trying until it works") == err.count(": works again") == 1
+    # The first server may come later than the first request.
+    assert err.count("trying until it works") == err.count(": works again") in (1, 2)
 
 
 @pytest.mark.parametrize("what", ["outage", "interval", "answer"])
