@@ -19,7 +19,7 @@
 #include "stream.h"
 #include "text.h"
 
-#define PAGE_ROWS 20000
+#define PAGE_ROWS 100000
 #define PATIENCE (10 * SL_MILLISECOND)
 #define OFFSET (INT64_C(1) << 62)
 
