@@ -143,23 +143,32 @@ static struct name *next_name(const struct names *all, const char *path, const c
 
 /* --- gaps --------------------------------------------------------------------------------------- */
 
-static bool is_listed(const struct name *name, const struct file_id *id)
+static struct sibling *find_listed(const struct name *name, const struct file_id *id)
 {
 	for (size_t i = 0; i < name->count; i++)
 		if (input_is_same(&name->items[i].id, id))
-			return true;
-	return false;
+			return &name->items[i];
+	return NULL;
 }
 
+/* One that is met once more has been renamed meanwhile. */
 static void list(struct name *name, const char *path, const struct file_id *id, int64_t born)
 {
-	struct sibling *items = reallocarray(name->items, name->count + 1, sizeof(*items));
+	struct sibling *items, *known = find_listed(name, id);
+	char *text = strdup(path);
 
-	if (!items)
+	if (text && known) {
+		free(known->path);
+		known->path = text;
 		return;
+	}
+	items = text ? reallocarray(name->items, name->count + 1, sizeof(*items)) : NULL;
+	if (!items) {
+		free(text);
+		return;
+	}
 	name->items = items;
-	items[name->count] = (struct sibling){ strdup(path), *id, born };
-	name->count += items[name->count].path != NULL;
+	items[name->count++] = (struct sibling){ text, *id, born };
 }
 
 static bool see_sibling(void *user, const char *path, const struct statx *st)
@@ -177,7 +186,7 @@ static bool see_sibling(void *user, const char *path, const struct statx *st)
 			free(name->behind);
 			name->behind = strdup(input_base(path));
 		} else if (born >= gap->since && born <= gap->until &&
-			   !tail_find(all->follow, &id) && !is_listed(name, &id)) {
+			   !tail_find(all->follow, &id)) {
 			list(name, path, &id, born);
 		}
 	}
