@@ -87,7 +87,7 @@ def test_each_number_gives_what_it_says(bench, mode, processes, threads, most):
     records, _ = probe(bench, [{"wait": 20} for _ in range(60 if most < 10 else 600)], MODES[mode] + ' order = "any";')
     assert len({r["process"] for r in records}) == processes
     assert len({r["thread"] for r in records}) == threads
-    assert most * 0.8 <= most_at_once(records) <= most
+    assert most * (0.5 if SANITIZED else 0.8) <= most_at_once(records) <= most
 
 
 def test_coroutines_run_over_the_borders_of_batches(bench):
