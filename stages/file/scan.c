@@ -313,30 +313,46 @@ static struct follow_gap gap_behind(const struct follow *follow, struct tail *ta
 		.tail = tail };
 }
 
-/* What stood there for a moment is read; the last one is now who had the place last. */
-static int fill_places(struct sl_context *ctx, struct follow *follow, struct follow_gap *gaps,
-	struct tail **tails, size_t count)
+/* Whoever had the place last has it now. */
+static int give_place(const struct follow_gap *gap, struct tail *tail)
 {
-	int r = follow_fill(ctx, follow, gaps, count);
+	struct tail *last = gap->tail;
 
-	for (size_t i = 0; i < count; i++) {
-		struct tail *last = gaps[i].tail;
-
-		if (last == tails[i])
-			continue;
-		last->old_path = tails[i]->old_path;
-		last->moved = tails[i]->moved;
-		tails[i]->old_path = NULL;
-	}
-	return r;
+	if (last == tail)
+		return 0;
+	free(last->old_path);
+	last->old_path = tail ? tail->old_path : strdup(gap->name);
+	last->moved = sl_now();
+	if (tail)
+		tail->old_path = NULL;
+	return last->old_path ? 0 : -ENOMEM;
 }
 
-static int fill_all_places(struct sl_context *ctx, struct follow *follow)
+/* Places whose file has moved, and those where one stands that is new: another one may have stood there since the last scan. */
+static size_t collect_gaps(const struct follow *follow, const struct fresh *fresh,
+	struct follow_gap *gaps, struct tail **tails)
 {
+	size_t count = 0;
+
+	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
+		if (is_moved(tail)) {
+			gaps[count] = gap_behind(follow, tail);
+			tails[count++] = tail;
+		}
+	for (size_t i = 0; i < fresh->count && follow->scanned > 0; i++)
+		gaps[count++] = (struct follow_gap){ .name = fresh->items[i].path,
+			.since = follow->scanned - CLOCK_SLACK,
+			.until = INT64_MAX };
+	return count;
+}
+
+/* What stood at a place for a moment is read. */
+static int fill_places(struct sl_context *ctx, struct follow *follow, const struct fresh *fresh)
+{
+	size_t count = fresh->count;
 	struct follow_gap *gaps;
 	struct tail **tails;
-	size_t count = 0;
-	int r = 0;
+	int r = -ENOMEM;
 
 	for (struct tail *tail = follow->tails; tail; tail = tail->hh.next)
 		count += is_moved(tail);
@@ -344,17 +360,15 @@ static int fill_all_places(struct sl_context *ctx, struct follow *follow)
 		return 0;
 	gaps = calloc(count, sizeof(*gaps));
 	tails = calloc(count, sizeof(*tails));
-	count = 0;
-	for (struct tail *tail = follow->tails; tail && gaps && tails; tail = tail->hh.next)
-		if (is_moved(tail)) {
-			gaps[count] = gap_behind(follow, tail);
-			tails[count++] = tail;
-		}
-	r = gaps && tails ? fill_places(ctx, follow, gaps, tails, count)
-			  : sl_error(ctx, -ENOMEM, "no memory for the names of files");
+	if (gaps && tails) {
+		count = collect_gaps(follow, fresh, gaps, tails);
+		r = follow_fill(ctx, follow, gaps, count);
+		for (size_t i = 0; i < count && r == 0; i++)
+			r = give_place(&gaps[i], tails[i]);
+	}
 	free(gaps);
 	free(tails);
-	return r;
+	return r == -ENOMEM ? sl_error(ctx, r, "no memory for the names of files") : r;
 }
 
 /* Another file that is known stands there, or nobody remembers any more. */
@@ -393,11 +407,10 @@ static int scan_all(struct sl_context *ctx, struct follow *follow, struct fresh 
 		return r;
 	HASH_ITER (hh, follow->tails, tail, next)
 		sort_out(ctx, follow, tail);
+	/* What was missed is kept first: a successor that finds what came after it kept does not look for more. */
+	r = fill_places(ctx, follow, fresh);
 	for (tail = follow->tails; tail; tail = tail->hh.next)
 		has_moved |= tail->old_path != NULL;
-	/* What was missed is kept first: a successor that finds what came after it kept does not look for more. */
-	if (has_moved)
-		r = fill_all_places(ctx, follow);
 	if (r == 0)
 		r = adopt_all(ctx, follow, fresh, has_moved);
 	if (has_moved)

@@ -527,6 +527,23 @@ def test_a_name_without_a_file(place):
     check(place, log=log.written)
 
 
+def test_a_name_that_nobody_had_yet(place):
+    """A first file came, and was rotated before anybody looked."""
+    first, log = Log(place.path / "a.log", name="a"), Log(place.path / "log", depth=5)
+    first.write(1)
+    process = start(place, config("*log"))
+    wait_count(place, 1)
+    os.kill(next(iter(children(process.pid, {"read"}))), signal.SIGSTOP)
+    for _ in range(3):
+        log.write(7)
+        log.rotate()
+    log.write(7)
+    os.kill(next(iter(children(process.pid, {"read"}))), signal.SIGCONT)
+    wait_count(place, 1 + log.written)
+    stop(process)
+    check(place, a=1, log=log.written)
+
+
 def test_a_copy_of_what_was_read_is_not_read_again(place):
     log = Log(place.path / "log")
     log.write(10)
